@@ -1,0 +1,63 @@
+//! The only door outward: every page and feed goes through a [`Fetch`].
+
+use async_trait::async_trait;
+use bytes::Bytes;
+use url::Url;
+
+/// A fetched body, decoded from its transfer encoding, not from its charset.
+#[derive(Debug, Clone)]
+pub struct Page {
+    /// Address of the last hop.
+    pub url: Url,
+    /// HTTP status of the last hop.
+    pub status: u16,
+    /// `Content-Type` as sent.
+    pub content_type: Option<String>,
+    /// `ETag` as sent.
+    pub etag: Option<String>,
+    /// `Last-Modified` as sent.
+    pub last_modified: Option<String>,
+    /// The bytes.
+    pub body: Bytes,
+}
+
+/// Fetches pages. The live one is guarded; the corpus one reads from the binary.
+#[async_trait]
+pub trait Fetch: Send + Sync {
+    /// GET a page, following redirects. A 4xx or 5xx is a `Page`, not an error.
+    async fn get(&self, url: &Url, want: Want) -> Result<Page, FetchError>;
+}
+
+/// What kind of body is expected, which decides type and size limits.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Want {
+    /// An article page: HTML, at most 3 MB.
+    Html,
+    /// A feed: XML or JSON, at most 3 MB.
+    Feed,
+    /// robots.txt: text, at most 500 kB.
+    Robots,
+}
+
+/// Why a page could not be fetched.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum FetchError {
+    /// The guard refused the address; says which rule.
+    #[error("refused: {0}")]
+    Refused(String),
+    /// The name does not resolve, the connection failed or broke.
+    #[error("network: {0}")]
+    Network(String),
+    /// Took longer than allowed.
+    #[error("timed out after {0} s")]
+    Timeout(u64),
+    /// More bytes than allowed.
+    #[error("larger than {0} bytes")]
+    TooLarge(usize),
+    /// A content type that is not wanted.
+    #[error("unexpected content type {0}")]
+    ContentType(String),
+    /// Too many redirects.
+    #[error("more than {0} redirects")]
+    Redirects(usize),
+}

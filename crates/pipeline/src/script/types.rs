@@ -1,0 +1,460 @@
+//! What goes into a script job, what its steps hand on, and what comes out.
+//!
+//! `ScriptResult` is schema `script-result/1`. Unknown values are `null`,
+//! never 0; a field that this version does not fill is absent or empty.
+
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+use url::Url;
+
+/// The kind of text to write.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum ScriptType {
+    /// A narrated video of about five minutes.
+    #[default]
+    Youtube,
+    /// A short news piece.
+    News,
+    /// A clip of under a minute.
+    Short,
+    /// A blog post.
+    Blog,
+    /// A longer report.
+    Report,
+}
+
+/// The language to write in.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Language {
+    /// The language of the topic: Korean when it holds Hangul, else English.
+    #[default]
+    Auto,
+    /// Korean.
+    Ko,
+    /// English.
+    En,
+}
+
+/// Which writer to use.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Mode {
+    /// The language model when one is configured, else the extractive writer.
+    #[default]
+    Auto,
+    /// The language model; an error when none is configured.
+    Llm,
+    /// The offline writer, always.
+    Extractive,
+}
+
+/// What to do when the language model fails for good.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum OnLlmFailure {
+    /// Go on with the offline planner or writer; the result says `degraded`.
+    #[default]
+    Extractive,
+    /// Fail the job.
+    Fail,
+}
+
+/// The input of kind `script.generate`. Unknown fields are refused.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ScriptRequest {
+    /// What the script is about; 1 to 500 characters, no control characters.
+    pub topic: String,
+    /// Kind of text; default `youtube`.
+    #[serde(default, rename = "type")]
+    pub script_type: ScriptType,
+    /// Language; default `auto`.
+    #[serde(default)]
+    pub language: Language,
+    /// How many sources to read at most; 1 to 30, default 12.
+    #[serde(default = "default_max_sources")]
+    pub max_sources: usize,
+    /// Pages to read beside what the sources find; at most 20, http or https.
+    #[serde(default)]
+    pub seed_urls: Vec<Url>,
+    /// Which writer; default `auto`.
+    #[serde(default)]
+    pub mode: Mode,
+    /// What to do when the language model fails for good; default `extractive`.
+    #[serde(default)]
+    pub on_llm_failure: OnLlmFailure,
+}
+
+fn default_max_sources() -> usize {
+    12
+}
+
+/// One section to write.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct OutlineSection {
+    /// Short id, unique in the outline, such as `what`.
+    pub id: String,
+    /// Heading in the language of the script.
+    pub heading: String,
+    /// What the section is to answer.
+    pub goal: String,
+    /// Length aimed at, in words.
+    pub target_words: u32,
+}
+
+/// One search query and why it is asked.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct PlannedQuery {
+    /// The words to search for.
+    pub q: String,
+    /// `ko` or `en`.
+    pub lang: String,
+    /// What it is meant to find.
+    pub why: String,
+}
+
+/// The planner's answer; checkpoint `plan`.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Plan {
+    /// Working title.
+    pub title: String,
+    /// The angle taken.
+    pub angle: String,
+    /// `ko` or `en`, never `auto`.
+    pub language: Language,
+    /// Three to six sections.
+    pub sections: Vec<OutlineSection>,
+    /// Three to six queries.
+    pub queries: Vec<PlannedQuery>,
+}
+
+/// What came of fetching and reading a page.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Verdict {
+    /// Readable; the only verdict that may be cited.
+    Ok,
+    /// Behind a paywall.
+    Paywall,
+    /// Refused by the site.
+    Blocked,
+    /// Too little text.
+    TooShort,
+    /// A list of links, not an article.
+    Listing,
+    /// Closed by robots.txt.
+    Robots,
+    /// Could not be fetched or read.
+    Error,
+}
+
+/// One page of the research, cited or not.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Source {
+    /// `S1`, `S2`, … in order of relevance.
+    pub id: String,
+    /// The address it was fetched from.
+    pub url: Url,
+    /// The address without tracking, used to find duplicates.
+    pub canonical_url: String,
+    /// Headline.
+    pub title: String,
+    /// Name of the site, or its host.
+    pub site: String,
+    /// Author, where the page names one.
+    pub author: Option<String>,
+    /// Time of publication as the page gives it (RFC 3339 with its own offset).
+    pub published: Option<String>,
+    /// Where the date was found: `jsonld`, `meta`, `data`, `time`, `visible`, `url`, `feed`.
+    pub date_from: Option<String>,
+    /// When it was fetched.
+    pub fetched_at: Timestamp,
+    /// Language of the text, as whatlang sees it.
+    pub lang: Option<String>,
+    /// What came of it.
+    pub verdict: Verdict,
+    /// Which extractor gave the text: `selector`, `readability`, `generic`, `jsonld`.
+    pub text_from: Option<String>,
+    /// Characters of text.
+    pub chars: usize,
+    /// SHA-256 of the text, hex.
+    pub sha256: Option<String>,
+    /// Relevance to the topic, 0 to 1.
+    pub relevance: Option<f64>,
+    /// Whether the script cites it.
+    pub used: bool,
+    /// How many citations point to it.
+    pub citations: usize,
+    /// The source this one repeats.
+    pub duplicate_of: Option<String>,
+    /// The sources that repeat this one.
+    pub also_reported_by: Vec<String>,
+    /// Why it could not be read.
+    pub error: Option<String>,
+}
+
+/// A source with its extracted text; citations are byte ranges into `text`.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Article {
+    /// What the result will show of it.
+    pub source: Source,
+    /// Extracted text; lines are paragraphs. Empty unless the verdict is `ok`.
+    pub text: String,
+}
+
+/// What the research found; checkpoint `research`.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+pub struct Dossier {
+    /// Every page looked at, best first, duplicates and unusable ones included.
+    pub articles: Vec<Article>,
+    /// Per query: how many hits and from which sources.
+    pub queries: Vec<QueryReport>,
+    /// Topics that can be tried where nothing was found (the sample corpus).
+    pub suggestions: Vec<String>,
+    /// Whether the pages are the bundled sample or the live web.
+    pub corpus: Corpus,
+    /// What went wrong on the way without stopping it.
+    pub warnings: Vec<Warning>,
+}
+
+/// Where pages came from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Corpus {
+    /// The live web.
+    #[default]
+    Live,
+    /// The bundled fictional sample.
+    Sample,
+}
+
+/// What a query brought.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct QueryReport {
+    /// The words searched for.
+    pub q: String,
+    /// `ko` or `en`.
+    pub lang: String,
+    /// Number of hits.
+    pub hits: usize,
+    /// Names of the sources that gave them.
+    pub via: Vec<String>,
+}
+
+/// Something that went wrong without stopping the job.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Warning {
+    /// Stable code, such as `source_failed` or `unknown_citation`.
+    pub code: String,
+    /// For a person.
+    pub detail: String,
+}
+
+/// A pointer from a line to the passage that carries it.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Citation {
+    /// Source id, always one of `sources`.
+    pub source: String,
+    /// First byte of the passage in the source's text (UTF-8).
+    pub start: usize,
+    /// One past its last byte.
+    pub end: usize,
+    /// The passage.
+    pub quote: String,
+}
+
+/// Who wrote a line.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Origin {
+    /// A language model.
+    Llm,
+    /// Copied word for word from a source.
+    Extracted,
+    /// A fixed phrase that states no fact.
+    Template,
+}
+
+/// What the deterministic check says of a line. It flags; it never says "true".
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Check {
+    /// Its words and numbers stand in the cited passage.
+    Verified,
+    /// Some of its words do.
+    Weak,
+    /// It holds a number the passage does not.
+    NumberMismatch,
+    /// Its words do not stand in the cited passage.
+    Unsupported,
+    /// Copied word for word.
+    Verbatim,
+    /// Nothing to check: it cites nothing.
+    None,
+}
+
+/// One line of the script: one sentence.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Line {
+    /// `L1`, `L2`, … through the whole script.
+    pub id: String,
+    /// The sentence, without citation marks.
+    pub text: String,
+    /// Who wrote it.
+    pub origin: Origin,
+    /// What it rests on.
+    pub cites: Vec<Citation>,
+    /// Support score, 0 to 1; `null` when it cites nothing.
+    pub support: Option<f64>,
+    /// The check's word.
+    pub check: Check,
+}
+
+/// One written section.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Section {
+    /// Id of the outline's section.
+    pub id: String,
+    /// Heading.
+    pub heading: String,
+    /// Sentences in order.
+    pub lines: Vec<Line>,
+}
+
+/// The written script; checkpoint `write`.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+pub struct Script {
+    /// Reading time in seconds (Korean 5.5 syllables/s, English 2.5 words/s).
+    pub seconds: u32,
+    /// Number of words.
+    pub words: u32,
+    /// Sections in order.
+    pub sections: Vec<Section>,
+}
+
+/// How the job as a whole came out.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum ResultStatus {
+    /// As planned.
+    Ok,
+    /// With a fallback somewhere; `degraded` names the steps.
+    Degraded,
+    /// The sources do not cover the topic; nothing was written.
+    InsufficientSources,
+}
+
+/// Who made the text, said plainly.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Generator {
+    /// `llm` or `extractive`.
+    pub kind: String,
+    /// Name and version, such as `builtin-extractive/1`.
+    pub name: String,
+    /// Model, when a language model wrote it.
+    pub model: Option<String>,
+    /// Whether a language model wrote it.
+    pub llm: bool,
+    /// One sentence for the reader, shown in every rendering.
+    pub notice: String,
+}
+
+/// How long a step took.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Timing {
+    /// Step.
+    pub step: String,
+    /// Start.
+    pub started_at: Timestamp,
+    /// Milliseconds of work.
+    pub ms: u64,
+    /// Items worked on, where that means something.
+    pub items: Option<usize>,
+    /// Of these, how many failed.
+    pub failed: Option<usize>,
+}
+
+/// What was spent. `null` means unknown.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+pub struct Usage {
+    /// Calls to a language model.
+    pub calls: u32,
+    /// Prompt tokens.
+    pub prompt_tokens: Option<u64>,
+    /// Completion tokens.
+    pub completion_tokens: Option<u64>,
+    /// Of the prompt tokens, those served from a cache.
+    pub cached_tokens: Option<u64>,
+    /// US dollars; `null` where no price is known.
+    pub cost_usd: Option<f64>,
+    /// Why the cost is what it is.
+    pub cost_note: Option<String>,
+}
+
+/// Deterministic measures of the script.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+pub struct Checks {
+    /// Share of factual sentences that carry a citation, 0 to 1.
+    pub citation_coverage: Option<f64>,
+    /// Share of extracted sentences that equal their passage byte for byte.
+    pub span_exact: Option<f64>,
+    /// Share of cited sentences whose numbers all stand in their source.
+    pub number_support: Option<f64>,
+    /// Citation marks naming no source; removed.
+    pub unknown_citations: usize,
+    /// Addresses the model wrote; removed.
+    pub urls_removed: usize,
+    /// Sources cited.
+    pub sources_used: usize,
+    /// Highest Jaccard similarity of two sentences.
+    pub max_redundancy: Option<f64>,
+}
+
+/// The result of kind `script.generate`.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct ScriptResult {
+    /// Always `script-result/1`.
+    pub schema: String,
+    /// The job's id.
+    pub job_id: String,
+    /// How it came out.
+    pub status: ResultStatus,
+    /// When the result was made.
+    pub created_at: Timestamp,
+    /// What was asked, defaults filled in.
+    pub request: ScriptRequest,
+    /// Who made the text.
+    pub generator: Generator,
+    /// Live web or bundled sample.
+    pub corpus: Corpus,
+    /// Steps that fell back.
+    pub degraded: Vec<String>,
+    /// Fewer than two sites behind a news piece or report.
+    pub low_evidence: bool,
+    /// `ko` or `en`.
+    pub language: Language,
+    /// Title.
+    pub title: String,
+    /// The plan's sections.
+    pub outline: Vec<OutlineSection>,
+    /// What was searched.
+    pub queries: Vec<QueryReport>,
+    /// Every page looked at.
+    pub sources: Vec<Source>,
+    /// The script; empty when the sources were insufficient.
+    pub script: Script,
+    /// Time per step.
+    pub timings: Vec<Timing>,
+    /// What was spent.
+    pub usage: Usage,
+    /// Deterministic measures.
+    pub checks: Checks,
+    /// What can be tried instead, when the sources were insufficient.
+    pub suggestions: Vec<String>,
+    /// What went wrong without stopping it.
+    pub warnings: Vec<Warning>,
+}
