@@ -1,0 +1,363 @@
+//! The stored form of a job, versioned. Both brokers write it.
+//!
+//! ```text
+//! L1 q 5 00001 00003 <tenant> <body bytes> <input bytes> <unique key>\n<body><input><result>
+//! ```
+//!
+//! One header line that scripts can read without JSON, then three JSON
+//! documents laid end to end; the result reaches to the end of the record.
+//! State, priority, attempts used and attempts allowed stand at fixed places
+//! (bytes 3, 5, 7–11 and 13–17, from 0), so a script can change the state in place.
+//!
+//! `Running` is not a stored state: a running job keeps the record it was
+//! claimed with, and its token says the rest. The job's id and queue are the
+//! record's key.
+
+use std::time::Duration;
+
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+
+use crate::attempt::{Attempt, JobError};
+use crate::error::BrokerError;
+use crate::id::{JobId, Priority, QueueName, WorkerId};
+use crate::job::{Job, Unique, Waiting};
+use crate::limits;
+use crate::payload::Payload;
+use crate::retry::Backoff;
+use crate::status::{Status, WaitReason};
+
+/// First bytes of every record: the format and its version.
+pub const MAGIC: &str = "L1";
+/// Offset of the state letter in a record.
+pub const STATE_OFFSET: usize = 3;
+
+/// The letter of a stored state.
+///
+/// # Panics
+/// For `Running`, which is not stored.
+pub fn state_letter(status: Status) -> char {
+    match status {
+        Status::Scheduled => 's',
+        Status::Queued => 'q',
+        Status::Waiting => 'w',
+        Status::Succeeded => 'S',
+        Status::Failed => 'F',
+        Status::Cancelled => 'C',
+        Status::Running => unreachable!("a running job keeps the record it was claimed with"),
+    }
+}
+
+fn status_of(letter: &str) -> Option<Status> {
+    Some(match letter {
+        "s" => Status::Scheduled,
+        "q" => Status::Queued,
+        "w" => Status::Waiting,
+        "S" => Status::Succeeded,
+        "F" => Status::Failed,
+        "C" => Status::Cancelled,
+        _ => return None,
+    })
+}
+
+/// Writes a job as a record.
+///
+/// # Panics
+/// When the job is `Running`.
+pub fn encode(job: &Job) -> Vec<u8> {
+    let body = serde_json::to_string(&Body::from(job)).expect("a job body has a JSON form");
+    let unique = job.unique.as_ref().map_or("", |unique| unique.key.as_str());
+    let result = job.result.as_ref().map_or("", Payload::as_str);
+    let header = format!(
+        "{MAGIC} {} {} {:05} {:05} {} {} {} {unique}\n",
+        state_letter(job.status),
+        job.priority.get(),
+        job.attempt,
+        job.attempts_max,
+        job.tenant,
+        body.len(),
+        job.input.as_str().len(),
+    );
+    [header.as_str(), &body, job.input.as_str(), result]
+        .concat()
+        .into_bytes()
+}
+
+/// Reads a record; the state is the stored one, never `Running`.
+///
+/// # Errors
+/// [`BrokerError::Corrupt`] when the bytes are no record of this version.
+pub fn decode(id: JobId, queue: &QueueName, record: &[u8]) -> Result<Job, BrokerError> {
+    parse(id, queue, record)
+        .ok_or_else(|| BrokerError::Corrupt(format!("job {id} in queue {queue}")))
+}
+
+fn parse(id: JobId, queue: &QueueName, record: &[u8]) -> Option<Job> {
+    let text = std::str::from_utf8(record).ok()?;
+    let (header, rest) = text.split_once('\n')?;
+    let mut fields = header.splitn(9, ' ');
+    if fields.next()? != MAGIC {
+        return None;
+    }
+    let status = status_of(fields.next()?)?;
+    let priority = Priority::try_from(fields.next()?.parse::<u8>().ok()?).ok()?;
+    let attempt = fields.next()?.parse().ok()?;
+    let attempts_max = fields.next()?.parse().ok()?;
+    let tenant = fields.next()?.parse().ok()?;
+    let body_bytes: usize = fields.next()?.parse().ok()?;
+    let input_bytes: usize = fields.next()?.parse().ok()?;
+    let unique_key = fields.next().filter(|key| !key.is_empty());
+    let (body, rest) = rest.split_at_checked(body_bytes)?;
+    let (input, result) = rest.split_at_checked(input_bytes)?;
+    let body: Body = serde_json::from_str(body).ok()?;
+    Some(Job {
+        id,
+        queue: queue.clone(),
+        status,
+        priority,
+        attempt,
+        attempts_max,
+        tenant,
+        kind: body.kind.parse().ok()?,
+        input: Payload::parse(input).ok()?,
+        created_at: time(body.created)?,
+        run_at: optional_time(body.run_at)?,
+        expires_at: optional_time(body.expires)?,
+        timeout: body.timeout.map(Duration::from_millis),
+        backoff: body.backoff.unwrap_or_default(),
+        unique: unique_key.map(|key| Unique {
+            key: key.to_owned(),
+            window: body.unique_window.map(Duration::from_millis),
+        }),
+        session: body.session,
+        tags: body.tags,
+        traceparent: body.traceparent,
+        keep: body.keep.map_or(limits::KEEP, Duration::from_millis),
+        keep_dead: body
+            .keep_dead
+            .map_or(limits::KEEP_DEAD, Duration::from_millis),
+        waiting: match body.waiting {
+            Some((reason, until)) => Some(Waiting {
+                reason,
+                until: time(until)?,
+            }),
+            None => None,
+        },
+        worker: None,
+        started_at: optional_time(body.started)?,
+        finished_at: optional_time(body.finished)?,
+        keep_until: optional_time(body.keep_until)?,
+        error: body.error,
+        history: body
+            .history
+            .into_iter()
+            .map(Try::read)
+            .collect::<Option<_>>()?,
+        cancel_requested: body.cancel,
+        progress: None,
+        result: if result.is_empty() {
+            None
+        } else {
+            Some(Payload::parse(result).ok()?)
+        },
+    })
+}
+
+/// Everything of a job that neither its key nor its header holds. Names are
+/// short and defaults absent because every byte is kept a million times.
+#[derive(Serialize, Deserialize)]
+struct Body {
+    #[serde(rename = "k")]
+    kind: String,
+    #[serde(rename = "c")]
+    created: i64,
+    #[serde(rename = "r", default, skip_serializing_if = "Option::is_none")]
+    run_at: Option<i64>,
+    #[serde(rename = "x", default, skip_serializing_if = "Option::is_none")]
+    expires: Option<i64>,
+    #[serde(rename = "t", default, skip_serializing_if = "Option::is_none")]
+    timeout: Option<u64>,
+    #[serde(rename = "b", default, skip_serializing_if = "Option::is_none")]
+    backoff: Option<Backoff>,
+    #[serde(rename = "uw", default, skip_serializing_if = "Option::is_none")]
+    unique_window: Option<u64>,
+    #[serde(rename = "se", default, skip_serializing_if = "Option::is_none")]
+    session: Option<String>,
+    #[serde(rename = "tg", default, skip_serializing_if = "Vec::is_empty")]
+    tags: Vec<String>,
+    #[serde(rename = "tp", default, skip_serializing_if = "Option::is_none")]
+    traceparent: Option<String>,
+    #[serde(rename = "ke", default, skip_serializing_if = "Option::is_none")]
+    keep: Option<u64>,
+    #[serde(rename = "kd", default, skip_serializing_if = "Option::is_none")]
+    keep_dead: Option<u64>,
+    #[serde(rename = "w", default, skip_serializing_if = "Option::is_none")]
+    waiting: Option<(WaitReason, i64)>,
+    #[serde(rename = "s", default, skip_serializing_if = "Option::is_none")]
+    started: Option<i64>,
+    #[serde(rename = "f", default, skip_serializing_if = "Option::is_none")]
+    finished: Option<i64>,
+    #[serde(rename = "ku", default, skip_serializing_if = "Option::is_none")]
+    keep_until: Option<i64>,
+    #[serde(rename = "e", default, skip_serializing_if = "Option::is_none")]
+    error: Option<JobError>,
+    #[serde(rename = "h", default, skip_serializing_if = "Vec::is_empty")]
+    history: Vec<Try>,
+    #[serde(rename = "cq", default, skip_serializing_if = "std::ops::Not::not")]
+    cancel: bool,
+}
+
+#[derive(Serialize, Deserialize)]
+struct Try(u32, WorkerId, i64, i64, JobError);
+
+impl Try {
+    fn of(attempt: &Attempt) -> Self {
+        Self(
+            attempt.number,
+            attempt.worker,
+            attempt.started_at.as_millisecond(),
+            attempt.ended_at.as_millisecond(),
+            attempt.error.clone(),
+        )
+    }
+
+    fn read(self) -> Option<Attempt> {
+        Some(Attempt {
+            number: self.0,
+            worker: self.1,
+            started_at: time(self.2)?,
+            ended_at: time(self.3)?,
+            error: self.4,
+        })
+    }
+}
+
+impl From<&Job> for Body {
+    fn from(job: &Job) -> Self {
+        let millis = |at: Option<Timestamp>| at.map(Timestamp::as_millisecond);
+        let unusual = |keep: Duration, usual: Duration| (keep != usual).then(|| length(keep));
+        Self {
+            kind: job.kind.to_string(),
+            created: job.created_at.as_millisecond(),
+            run_at: millis(job.run_at),
+            expires: millis(job.expires_at),
+            timeout: job.timeout.map(length),
+            backoff: (job.backoff != Backoff::default()).then_some(job.backoff),
+            unique_window: job
+                .unique
+                .as_ref()
+                .and_then(|unique| unique.window)
+                .map(length),
+            session: job.session.clone(),
+            tags: job.tags.clone(),
+            traceparent: job.traceparent.clone(),
+            keep: unusual(job.keep, limits::KEEP),
+            keep_dead: unusual(job.keep_dead, limits::KEEP_DEAD),
+            waiting: job
+                .waiting
+                .map(|waiting| (waiting.reason, waiting.until.as_millisecond())),
+            started: millis(job.started_at),
+            finished: millis(job.finished_at),
+            keep_until: millis(job.keep_until),
+            error: job.error.clone(),
+            history: job.history.iter().map(Try::of).collect(),
+            cancel: job.cancel_requested,
+        }
+    }
+}
+
+fn length(duration: Duration) -> u64 {
+    u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
+}
+
+fn time(millis: i64) -> Option<Timestamp> {
+    Timestamp::from_millisecond(millis).ok()
+}
+
+/// `None` when a time is there and out of range; `Some(None)` when there is none.
+fn optional_time(millis: Option<i64>) -> Option<Option<Timestamp>> {
+    millis.map(time).map_or(Some(None), |read| read.map(Some))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::job::NewJob;
+    use crate::lifecycle;
+
+    fn at(ms: i64) -> Timestamp {
+        Timestamp::from_millisecond(ms).unwrap()
+    }
+
+    fn full() -> Job {
+        let input = Payload::parse("{\n  \"topic\": \"한빛시\"\n}").unwrap();
+        let mut new = NewJob::new(JobId::at(at(0)), "script.generate".parse().unwrap(), input);
+        new.run_at = Some(at(99));
+        new.expires_at = Some(at(9_999));
+        new.timeout = Some(Duration::from_secs(3));
+        new.unique = Some(Unique {
+            key: "a key with spaces".into(),
+            window: Some(Duration::from_secs(1)),
+        });
+        new.session = Some("thread-1".into());
+        new.tags = vec!["a".into(), "b".into()];
+        new.keep = Duration::from_secs(60);
+        let mut job = lifecycle::enqueue(&new, at(5));
+        job.status = Status::Waiting;
+        job.waiting = Some(Waiting {
+            reason: WaitReason::Limit,
+            until: at(77),
+        });
+        job.error = Some(JobError::transient("x", "y\nz"));
+        job.history = vec![Attempt {
+            number: 1,
+            worker: WorkerId::at(at(1)),
+            started_at: at(2),
+            ended_at: at(3),
+            error: JobError::permanent("x", "y"),
+        }];
+        job.result = Some(Payload::parse("[1, 2]").unwrap());
+        job
+    }
+
+    #[test]
+    fn a_record_reads_back_as_written() {
+        let job = full();
+        assert_eq!(decode(job.id, &job.queue, &encode(&job)).unwrap(), job);
+        let plain = lifecycle::enqueue(
+            &NewJob::new(
+                JobId::at(at(0)),
+                "test.noop".parse().unwrap(),
+                Payload::null(),
+            ),
+            at(5),
+        );
+        assert_eq!(
+            decode(plain.id, &plain.queue, &encode(&plain)).unwrap(),
+            plain
+        );
+    }
+
+    #[test]
+    fn the_header_keeps_its_places() {
+        let mut job = full();
+        job.attempt = 2;
+        let record = encode(&job);
+        assert_eq!(record[STATE_OFFSET], b'w');
+        assert_eq!(&record[..18], b"L1 w 5 00002 00003");
+    }
+
+    #[test]
+    fn any_damaged_record_is_an_error_and_never_a_panic() {
+        let job = full();
+        let record = encode(&job);
+        for cut in 0..record.len() - job.result.as_ref().unwrap().as_str().len() {
+            assert!(
+                decode(job.id, &job.queue, &record[..cut]).is_err(),
+                "cut at {cut}"
+            );
+        }
+        assert!(decode(job.id, &job.queue, b"L2 q 5 1 1 t 0 0 \n").is_err());
+        assert!(decode(job.id, &job.queue, &[0xff, 0xfe]).is_err());
+    }
+}
