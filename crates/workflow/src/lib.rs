@@ -1,1 +1,47 @@
-//! .
+//! Durable steps: a finished step is never run twice.
+//!
+//! A [`Handler`] runs one attempt of a job. Inside it, [`Context::step`] runs
+//! a piece of work and stores what it returned; a later attempt gets the
+//! stored value instead of running the piece again. [`Context::fan_out`] does
+//! the same for many items side by side, with a bound, and joins them in order.
+//!
+//! All this asks of the world is a [`Journal`]: load, save, emit.
+//!
+//! ```
+//! use lovage_workflow::{Context, Failure, Payload};
+//!
+//! async fn greet(context: Context) -> Result<Payload, Failure> {
+//!     let name: String = context.input()?;
+//!     let greeting: String =
+//!         context.step("greet", &name, || async { Ok(format!("hello, {name}")) }).await?;
+//!     context.done(&greeting)
+//! }
+//!
+//! # tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap().block_on(async {
+//! let context = lovage_workflow::memory::context(&"world");
+//! assert_eq!(greet(context).await.unwrap().as_str(), "\"hello, world\"");
+//! # });
+//! ```
+
+mod context;
+mod error;
+mod fan_out;
+mod handler;
+mod journal;
+pub mod memory;
+mod replay;
+mod step;
+
+pub use context::{BlockingContext, Context, JobInfo};
+pub use error::Failure;
+pub use handler::{BlockingHandler, Handler, Handlers, Runner};
+pub use journal::{Journal, JournalError};
+pub use lovage_core::catalog::{Catalog, InputError, KindSpec};
+pub use lovage_core::checkpoint::Checkpoint;
+pub use lovage_core::clock::{Clock, SystemClock};
+pub use lovage_core::event::NewEvent;
+pub use lovage_core::id::Kind;
+pub use lovage_core::job::Progress;
+pub use lovage_core::payload::Payload;
+pub use lovage_core::retry::Backoff;
+pub use lovage_core::status::WaitReason;

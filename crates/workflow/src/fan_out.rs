@@ -1,0 +1,44 @@
+//! Many steps side by side, with a bound, joined in order.
+
+use futures_util::{StreamExt, stream};
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+
+use crate::context::Context;
+use crate::error::Failure;
+use crate::replay;
+
+impl Context {
+    /// Runs one durable step per item, at most `bound` at a time, and gives
+    /// their results in the items' order.
+    ///
+    /// One item's failure leaves the others running; its error stands in its
+    /// place. Items finished by an earlier attempt are not run again.
+    ///
+    /// # Errors
+    /// [`Failure::Stopped`] when the attempt is to stop; otherwise only what
+    /// keeps stored steps from being read at all.
+    pub async fn fan_out<I, T, F>(
+        &self,
+        name: &str,
+        items: Vec<I>,
+        bound: usize,
+        run: impl Fn(I) -> F,
+    ) -> Result<Vec<Result<T, Failure>>, Failure>
+    where
+        I: Serialize,
+        T: Serialize + DeserializeOwned,
+        F: Future<Output = Result<T, Failure>>,
+    {
+        let count = u32::try_from(items.len())
+            .map_err(|_| Failure::give_up("fan_out", "more items than can be counted"))?;
+        let first = self.replay().await?.lock().expect("no panic while locked").meet(name, count);
+        let run = &run;
+        let steps = (first..).zip(items).map(|(index, item)| async move {
+            let fingerprint = replay::fingerprint(&item)?;
+            self.run_step(name, index, &fingerprint, || run(item)).await
+        });
+        let results: Vec<_> = stream::iter(steps).buffered(bound.max(1)).collect().await;
+        if self.stop().is_cancelled() { Err(Failure::Stopped) } else { Ok(results) }
+    }
+}
