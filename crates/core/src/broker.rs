@@ -156,6 +156,14 @@ pub trait Broker: Send + Sync + 'static {
     /// [`BrokerError::WorkerUnknown`] when the worker's lease ran out.
     async fn claim(&self, ask: &Claim) -> Result<Claims, BrokerError>;
 
+    /// Every job of the queue that this worker holds: a claim whose answer was
+    /// lost may have given some that it does not know of. At most as many as it has slots.
+    ///
+    /// # Errors
+    /// [`BrokerError::WorkerUnknown`] when the worker's lease ran out and was swept.
+    async fn held(&self, queue: &QueueName, worker: &WorkerId)
+    -> Result<Vec<Claimed>, BrokerError>;
+
     /// Waits until there may be work (when `work` is set), a job of this worker
     /// is to be stopped, or `timeout` is over. No polling.
     async fn wake(

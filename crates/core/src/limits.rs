@@ -4,8 +4,8 @@ use std::time::Duration;
 
 /// A worker that does not extend for this long loses all its jobs (L2).
 pub const LEASE: Duration = Duration::from_secs(10);
-/// How often a worker extends.
-pub const HEARTBEAT: Duration = Duration::from_secs(2);
+/// How often a worker extends, and so learns of a cancel that no wake-up brought (K1).
+pub const HEARTBEAT: Duration = Duration::from_secs(1);
 /// How often expired leases are looked for.
 pub const SWEEP: Duration = Duration::from_secs(2);
 /// A claim loop that hears nothing looks again after this.

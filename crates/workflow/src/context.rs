@@ -47,8 +47,21 @@ struct Shared {
 
 impl Context {
     /// A context for one attempt; `stop` is cancelled when the attempt is to end.
-    pub fn new(job: JobInfo, journal: Arc<dyn Journal>, clock: Arc<dyn Clock>, stop: CancellationToken) -> Self {
-        Self { shared: Arc::new(Shared { job, journal, clock, stop, replay: OnceCell::new() }) }
+    pub fn new(
+        job: JobInfo,
+        journal: Arc<dyn Journal>,
+        clock: Arc<dyn Clock>,
+        stop: CancellationToken,
+    ) -> Self {
+        Self {
+            shared: Arc::new(Shared {
+                job,
+                journal,
+                clock,
+                stop,
+                replay: OnceCell::new(),
+            }),
+        }
     }
 
     /// The job.
@@ -78,8 +91,9 @@ impl Context {
     /// # Errors
     /// Gives up with `result` when the value has no JSON form.
     pub fn done(&self, result: &impl Serialize) -> Result<Payload, Failure> {
-        Payload::of(result)
-            .map_err(|error| Failure::give_up("result", format!("the result has no JSON form: {error}")))
+        Payload::of(result).map_err(|error| {
+            Failure::give_up("result", format!("the result has no JSON form: {error}"))
+        })
     }
 
     /// Cancelled when the attempt is to stop: cancel asked, lease lost, or shutdown.
@@ -91,7 +105,12 @@ impl Context {
     ///
     /// # Errors
     /// As [`Journal::emit`].
-    pub async fn emit(&self, kind: &str, step: Option<&str>, data: &impl Serialize) -> Result<(), Failure> {
+    pub async fn emit(
+        &self,
+        kind: &str,
+        step: Option<&str>,
+        data: &impl Serialize,
+    ) -> Result<(), Failure> {
         let event = new_event(kind, step, data)?;
         Ok(self.shared.journal.emit(vec![event]).await?)
     }
@@ -101,7 +120,8 @@ impl Context {
     /// # Errors
     /// As [`Journal::emit`].
     pub async fn progress(&self, progress: &Progress) -> Result<(), Failure> {
-        self.emit(event::kind::PROGRESS, Some(&progress.step), progress).await
+        self.emit(event::kind::PROGRESS, Some(&progress.step), progress)
+            .await
     }
 
     pub(crate) fn journal(&self) -> &dyn Journal {
@@ -115,10 +135,19 @@ impl Context {
     }
 }
 
-pub(crate) fn new_event(kind: &str, step: Option<&str>, data: &impl Serialize) -> Result<NewEvent, Failure> {
-    let data = Payload::of(data)
-        .map_err(|error| Failure::give_up("event", format!("an event has no JSON form: {error}")))?;
-    Ok(NewEvent { kind: kind.to_owned(), step: step.map(str::to_owned), data })
+pub(crate) fn new_event(
+    kind: &str,
+    step: Option<&str>,
+    data: &impl Serialize,
+) -> Result<NewEvent, Failure> {
+    let data = Payload::of(data).map_err(|error| {
+        Failure::give_up("event", format!("an event has no JSON form: {error}"))
+    })?;
+    Ok(NewEvent {
+        kind: kind.to_owned(),
+        step: step.map(str::to_owned),
+        data,
+    })
 }
 
 /// One attempt, as a blocking handler sees it.
@@ -180,6 +209,7 @@ impl BlockingContext {
     where
         T: Serialize + DeserializeOwned,
     {
-        self.runtime.block_on(self.context.step(name, input, || async { run() }))
+        self.runtime
+            .block_on(self.context.step(name, input, || async { run() }))
     }
 }

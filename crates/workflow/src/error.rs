@@ -43,12 +43,19 @@ pub enum Failure {
 impl Failure {
     /// A failure that another attempt may not meet.
     pub fn retry(code: &str, message: impl Into<String>) -> Self {
-        Self::Retry { code: code.to_owned(), message: message.into(), after: None }
+        Self::Retry {
+            code: code.to_owned(),
+            message: message.into(),
+            after: None,
+        }
     }
 
     /// A failure that every attempt would meet.
     pub fn give_up(code: &str, message: impl Into<String>) -> Self {
-        Self::GiveUp { code: code.to_owned(), message: message.into() }
+        Self::GiveUp {
+            code: code.to_owned(),
+            message: message.into(),
+        }
     }
 }
 
@@ -56,9 +63,10 @@ impl From<JournalError> for Failure {
     fn from(error: JournalError) -> Self {
         match error {
             JournalError::Lost => Self::Stopped,
-            JournalError::Unavailable(cause) => {
-                Self::retry("store_unavailable", format!("a finished step could not be stored: {cause}"))
-            }
+            JournalError::Unavailable(cause) => Self::retry(
+                "store_unavailable",
+                format!("a finished step could not be stored: {cause}"),
+            ),
             JournalError::Refused(cause) => Self::give_up("step_refused", cause),
         }
     }

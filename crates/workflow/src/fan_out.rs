@@ -32,13 +32,22 @@ impl Context {
     {
         let count = u32::try_from(items.len())
             .map_err(|_| Failure::give_up("fan_out", "more items than can be counted"))?;
-        let first = self.replay().await?.lock().expect("no panic while locked").meet(name, count);
+        let first = self
+            .replay()
+            .await?
+            .lock()
+            .expect("no panic while locked")
+            .meet(name, count);
         let run = &run;
         let steps = (first..).zip(items).map(|(index, item)| async move {
             let fingerprint = replay::fingerprint(&item)?;
             self.run_step(name, index, &fingerprint, || run(item)).await
         });
         let results: Vec<_> = stream::iter(steps).buffered(bound.max(1)).collect().await;
-        if self.stop().is_cancelled() { Err(Failure::Stopped) } else { Ok(results) }
+        if self.stop().is_cancelled() {
+            Err(Failure::Stopped)
+        } else {
+            Ok(results)
+        }
     }
 }

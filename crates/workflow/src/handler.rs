@@ -45,14 +45,16 @@ impl Handlers {
     /// With an async handler for `kind`.
     #[must_use]
     pub fn with(mut self, kind: &str, handler: impl Handler) -> Self {
-        self.0.insert(kind.to_owned(), Runner::Async(Arc::new(handler)));
+        self.0
+            .insert(kind.to_owned(), Runner::Async(Arc::new(handler)));
         self
     }
 
     /// With a blocking handler for `kind`, run on the pool of threads.
     #[must_use]
     pub fn with_blocking(mut self, kind: &str, handler: impl BlockingHandler) -> Self {
-        self.0.insert(kind.to_owned(), Runner::Blocking(Arc::new(handler)));
+        self.0
+            .insert(kind.to_owned(), Runner::Blocking(Arc::new(handler)));
         self
     }
 

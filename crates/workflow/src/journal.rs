@@ -25,7 +25,8 @@ pub trait Journal: Send + Sync {
     async fn load(&self) -> Result<Vec<Checkpoint>, JournalError>;
 
     /// Stores a step's value, and with it its events, before the step counts as finished.
-    async fn save(&self, checkpoint: Checkpoint, events: Vec<NewEvent>) -> Result<(), JournalError>;
+    async fn save(&self, checkpoint: Checkpoint, events: Vec<NewEvent>)
+    -> Result<(), JournalError>;
 
     /// Tells watchers.
     async fn emit(&self, events: Vec<NewEvent>) -> Result<(), JournalError>;

@@ -43,7 +43,12 @@ impl MemoryJournal {
             input: Payload::of(input).expect("a test's input has a JSON form"),
             session: None,
         };
-        Context::new(job, self.clone(), Arc::new(SystemClock), CancellationToken::new())
+        Context::new(
+            job,
+            self.clone(),
+            Arc::new(SystemClock),
+            CancellationToken::new(),
+        )
     }
 }
 
@@ -58,13 +63,23 @@ impl Journal for MemoryJournal {
         Ok(self.steps())
     }
 
-    async fn save(&self, checkpoint: Checkpoint, events: Vec<NewEvent>) -> Result<(), JournalError> {
-        self.steps.lock().expect("no panic while locked").push(checkpoint);
+    async fn save(
+        &self,
+        checkpoint: Checkpoint,
+        events: Vec<NewEvent>,
+    ) -> Result<(), JournalError> {
+        self.steps
+            .lock()
+            .expect("no panic while locked")
+            .push(checkpoint);
         self.emit(events).await
     }
 
     async fn emit(&self, events: Vec<NewEvent>) -> Result<(), JournalError> {
-        self.events.lock().expect("no panic while locked").extend(events);
+        self.events
+            .lock()
+            .expect("no panic while locked")
+            .extend(events);
         Ok(())
     }
 }

@@ -23,8 +23,12 @@ pub(crate) struct Replay {
 
 impl Replay {
     pub(crate) fn new(stored: Vec<Checkpoint>) -> Self {
-        let key = |checkpoint: Checkpoint| ((checkpoint.step.clone(), checkpoint.occurrence), checkpoint);
-        Self { stored: stored.into_iter().map(key).collect(), met: HashMap::new() }
+        let key =
+            |checkpoint: Checkpoint| ((checkpoint.step.clone(), checkpoint.occurrence), checkpoint);
+        Self {
+            stored: stored.into_iter().map(key).collect(),
+            met: HashMap::new(),
+        }
     }
 
     /// Takes the next `count` occurrences of a name; gives the first.
@@ -55,8 +59,15 @@ impl Replay {
 
 /// 128 bits of the SHA-256 of the input's JSON, in hex.
 pub(crate) fn fingerprint(input: &impl Serialize) -> Result<String, Failure> {
-    let bytes = serde_json::to_vec(input)
-        .map_err(|error| Failure::give_up("step_input", format!("a step's input has no JSON form: {error}")))?;
+    let bytes = serde_json::to_vec(input).map_err(|error| {
+        Failure::give_up(
+            "step_input",
+            format!("a step's input has no JSON form: {error}"),
+        )
+    })?;
     let digest = Sha256::digest(&bytes);
-    Ok(digest[..16].iter().map(|byte| format!("{byte:02x}")).collect())
+    Ok(digest[..16]
+        .iter()
+        .map(|byte| format!("{byte:02x}"))
+        .collect())
 }

@@ -23,13 +23,24 @@ impl Context {
     /// # Errors
     /// What `run` fails with; [`Failure::Stopped`] as soon as the attempt is to
     /// stop; `replay_mismatch` when the stored step had another input.
-    pub async fn step<T, F>(&self, name: &str, input: &impl Serialize, run: impl FnOnce() -> F) -> Result<T, Failure>
+    pub async fn step<T, F>(
+        &self,
+        name: &str,
+        input: &impl Serialize,
+        run: impl FnOnce() -> F,
+    ) -> Result<T, Failure>
     where
         T: Serialize + DeserializeOwned,
         F: Future<Output = Result<T, Failure>>,
     {
-        let occurrence = self.replay().await?.lock().expect("no panic while locked").meet(name, 1);
-        self.run_step(name, occurrence, &replay::fingerprint(input)?, run).await
+        let occurrence = self
+            .replay()
+            .await?
+            .lock()
+            .expect("no panic while locked")
+            .meet(name, 1);
+        self.run_step(name, occurrence, &replay::fingerprint(input)?, run)
+            .await
     }
 
     pub(crate) async fn run_step<T, F>(
@@ -43,22 +54,32 @@ impl Context {
         T: Serialize + DeserializeOwned,
         F: Future<Output = Result<T, Failure>>,
     {
-        let stored =
-            self.replay().await?.lock().expect("no panic while locked").find(name, occurrence, fingerprint)?;
+        let stored = self
+            .replay()
+            .await?
+            .lock()
+            .expect("no panic while locked")
+            .find(name, occurrence, fingerprint)?;
         if let Some(value) = stored {
             return read(name, &value);
         }
         if self.stop().is_cancelled() {
             return Err(Failure::Stopped);
         }
-        self.emit("step_started", Some(name), &serde_json::json!({ "occurrence": occurrence })).await?;
+        self.emit(
+            "step_started",
+            Some(name),
+            &serde_json::json!({ "occurrence": occurrence }),
+        )
+        .await?;
         let begun = Instant::now();
         let value = tokio::select! {
             biased;
             () = self.stop().cancelled() => return Err(Failure::Stopped),
             value = run() => value?,
         };
-        self.store(name, occurrence, fingerprint, &value, begun).await?;
+        self.store(name, occurrence, fingerprint, &value, begun)
+            .await?;
         Ok(value)
     }
 
@@ -70,10 +91,18 @@ impl Context {
         value: &impl Serialize,
         begun: Instant,
     ) -> Result<(), Failure> {
-        let value = Payload::of(value)
-            .map_err(|error| Failure::give_up("step_value", format!("step {name} has no JSON form: {error}")))?;
-        let checkpoint =
-            Checkpoint { step: name.to_owned(), occurrence, fingerprint: fingerprint.to_owned(), value };
+        let value = Payload::of(value).map_err(|error| {
+            Failure::give_up(
+                "step_value",
+                format!("step {name} has no JSON form: {error}"),
+            )
+        })?;
+        let checkpoint = Checkpoint {
+            step: name.to_owned(),
+            occurrence,
+            fingerprint: fingerprint.to_owned(),
+            value,
+        };
         let ms = u64::try_from(begun.elapsed().as_millis()).unwrap_or(u64::MAX);
         let data = serde_json::json!({ "occurrence": occurrence, "ms": ms });
         let finished = new_event("step_finished", Some(name), &data)?;
@@ -83,6 +112,9 @@ impl Context {
 
 fn read<T: DeserializeOwned>(name: &str, value: &Payload) -> Result<T, Failure> {
     value.read().map_err(|error| {
-        Failure::give_up("replay_mismatch", format!("the stored value of step {name} has another shape: {error}"))
+        Failure::give_up(
+            "replay_mismatch",
+            format!("the stored value of step {name} has another shape: {error}"),
+        )
     })
 }

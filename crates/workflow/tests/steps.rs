@@ -11,17 +11,34 @@ async fn a_finished_step_is_not_run_again_by_a_later_attempt() {
     let journal = Arc::new(MemoryJournal::default());
     let runs = AtomicUsize::new(0);
     let step = async || Ok(runs.fetch_add(1, Ordering::SeqCst));
-    let first: usize = journal.attempt(1, &()).step("plan", &"topic", step).await.unwrap();
-    let second: usize = journal.attempt(2, &()).step("plan", &"topic", step).await.unwrap();
+    let first: usize = journal
+        .attempt(1, &())
+        .step("plan", &"topic", step)
+        .await
+        .unwrap();
+    let second: usize = journal
+        .attempt(2, &())
+        .step("plan", &"topic", step)
+        .await
+        .unwrap();
     assert_eq!((first, second, runs.into_inner()), (0, 0, 1));
 }
 
 #[tokio::test]
 async fn a_failed_step_is_run_again() {
     let journal = Arc::new(MemoryJournal::default());
-    let failed = journal.attempt(1, &()).step("plan", &1, async || Err::<u8, _>(Failure::retry("x", "y"))).await;
+    let failed = journal
+        .attempt(1, &())
+        .step("plan", &1, async || Err::<u8, _>(Failure::retry("x", "y")))
+        .await;
     assert_eq!(failed, Err(Failure::retry("x", "y")));
-    assert_eq!(journal.attempt(2, &()).step("plan", &1, async || Ok(7_u8)).await, Ok(7));
+    assert_eq!(
+        journal
+            .attempt(2, &())
+            .step("plan", &1, async || Ok(7_u8))
+            .await,
+        Ok(7)
+    );
 }
 
 #[tokio::test]
@@ -34,16 +51,32 @@ async fn a_step_of_one_name_met_twice_is_two_steps() {
 #[tokio::test]
 async fn a_stored_step_with_another_input_is_detected() {
     let journal = Arc::new(MemoryJournal::default());
-    journal.attempt(1, &()).step("plan", &"old", async || Ok(1_u8)).await.unwrap();
-    let failure = journal.attempt(2, &()).step("plan", &"new", async || Ok(2_u8)).await.unwrap_err();
+    journal
+        .attempt(1, &())
+        .step("plan", &"old", async || Ok(1_u8))
+        .await
+        .unwrap();
+    let failure = journal
+        .attempt(2, &())
+        .step("plan", &"new", async || Ok(2_u8))
+        .await
+        .unwrap_err();
     assert!(matches!(failure, Failure::GiveUp { code, .. } if code == "replay_mismatch"));
 }
 
 #[tokio::test]
 async fn a_stored_value_of_another_shape_is_detected() {
     let journal = Arc::new(MemoryJournal::default());
-    journal.attempt(1, &()).step("plan", &1, async || Ok("text".to_owned())).await.unwrap();
-    let failure = journal.attempt(2, &()).step("plan", &1, async || Ok(2_u8)).await.unwrap_err();
+    journal
+        .attempt(1, &())
+        .step("plan", &1, async || Ok("text".to_owned()))
+        .await
+        .unwrap();
+    let failure = journal
+        .attempt(2, &())
+        .step("plan", &1, async || Ok(2_u8))
+        .await
+        .unwrap_err();
     assert!(matches!(failure, Failure::GiveUp { code, .. } if code == "replay_mismatch"));
 }
 
@@ -56,11 +89,25 @@ async fn fan_out_keeps_its_bound_its_order_and_its_failures() {
         // The later the item, the earlier it is done.
         tokio::time::sleep(std::time::Duration::from_millis(100 - item)).await;
         now.fetch_sub(1, Ordering::SeqCst);
-        if item == 3 { Err(Failure::retry("odd", "three")) } else { Ok(item * 10) }
+        if item == 3 {
+            Err(Failure::retry("odd", "three"))
+        } else {
+            Ok(item * 10)
+        }
     };
-    let results = context.fan_out("square", (0..8).collect(), 3, run).await.unwrap();
-    let expected: Vec<_> =
-        (0..8).map(|item| if item == 3 { Err(Failure::retry("odd", "three")) } else { Ok(item * 10) }).collect();
+    let results = context
+        .fan_out("square", (0..8).collect(), 3, run)
+        .await
+        .unwrap();
+    let expected: Vec<_> = (0..8)
+        .map(|item| {
+            if item == 3 {
+                Err(Failure::retry("odd", "three"))
+            } else {
+                Ok(item * 10)
+            }
+        })
+        .collect();
     assert_eq!(results, expected);
     assert_eq!(most.into_inner(), 3);
 }
@@ -68,14 +115,28 @@ async fn fan_out_keeps_its_bound_its_order_and_its_failures() {
 #[tokio::test]
 async fn fan_out_runs_only_what_an_earlier_attempt_left() {
     let journal = Arc::new(MemoryJournal::default());
-    let half = async |item: u32| if item < 2 { Ok(item) } else { Err(Failure::retry("later", "not yet")) };
-    journal.attempt(1, &()).fan_out("item", vec![0, 1, 2, 3], 4, half).await.unwrap();
+    let half = async |item: u32| {
+        if item < 2 {
+            Ok(item)
+        } else {
+            Err(Failure::retry("later", "not yet"))
+        }
+    };
+    journal
+        .attempt(1, &())
+        .fan_out("item", vec![0, 1, 2, 3], 4, half)
+        .await
+        .unwrap();
     let runs = AtomicUsize::new(0);
     let all = async |item: u32| {
         runs.fetch_add(1, Ordering::SeqCst);
         Ok(item)
     };
-    let results = journal.attempt(2, &()).fan_out("item", vec![0, 1, 2, 3], 4, all).await.unwrap();
+    let results = journal
+        .attempt(2, &())
+        .fan_out("item", vec![0, 1, 2, 3], 4, all)
+        .await
+        .unwrap();
     assert_eq!(results, (0..4).map(Ok).collect::<Vec<_>>());
     assert_eq!(runs.into_inner(), 2);
 }
@@ -106,8 +167,14 @@ async fn a_handler_of_steps_and_fan_out_can_move_between_threads() {
     impl Handler for Recipe {
         async fn run(&self, context: Context) -> Result<Payload, Failure> {
             let base: u32 = context.input()?;
-            let plan = context.step("plan", &base, || async { Ok(base * self.factor) }).await?;
-            let parts = context.fan_out("part", vec![1, 2, plan], 2, |n: u32| async move { Ok(n + self.factor) }).await?;
+            let plan = context
+                .step("plan", &base, || async { Ok(base * self.factor) })
+                .await?;
+            let parts = context
+                .fan_out("part", vec![1, 2, plan], 2, |n: u32| async move {
+                    Ok(n + self.factor)
+                })
+                .await?;
             context.done(&parts.into_iter().collect::<Result<Vec<_>, _>>()?)
         }
     }

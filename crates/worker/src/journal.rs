@@ -1,0 +1,110 @@
+//! A journal over a lease.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use async_trait::async_trait;
+use lovage_core::checkpoint::Checkpoint;
+use lovage_core::error::BrokerError;
+use lovage_core::event::{self, NewEvent};
+use lovage_core::payload::Payload;
+use lovage_workflow::{Journal, JournalError};
+use serde::Serialize;
+
+use crate::held::{Held, StopReason};
+use crate::pause::Pauses;
+use crate::worker::Shared;
+
+pub(crate) struct LeaseJournal {
+    shared: Arc<Shared>,
+    held: Arc<Held>,
+    /// Whether watchers know that this attempt has begun.
+    announced: AtomicBool,
+}
+
+impl LeaseJournal {
+    pub(crate) fn new(shared: Arc<Shared>, held: Arc<Held>) -> Self {
+        Self {
+            shared,
+            held,
+            announced: AtomicBool::new(false),
+        }
+    }
+
+    /// The first events of an attempt are preceded by its beginning, so that a
+    /// job without events costs nothing.
+    fn announce(&self, events: Vec<NewEvent>) -> Vec<NewEvent> {
+        #[derive(Serialize)]
+        struct Began {
+            attempt: u32,
+            worker: String,
+        }
+        if self.announced.swap(true, Ordering::Relaxed) {
+            return events;
+        }
+        let token = self.held.claimed.lease.token;
+        let began = Began {
+            attempt: token.attempt,
+            worker: token.worker.to_string(),
+        };
+        let data = Payload::of(&began).expect("a number and a text have a JSON form");
+        let first = NewEvent {
+            kind: event::kind::ATTEMPT_STARTED.to_owned(),
+            step: None,
+            data,
+        };
+        std::iter::once(first).chain(events).collect()
+    }
+
+    /// Repeats a call until the store answers or the attempt is to stop: what a
+    /// step was paid for is not dropped because the store blinked.
+    async fn persist<T, F>(&self, call: impl Fn() -> F) -> Result<T, JournalError>
+    where
+        F: Future<Output = Result<T, BrokerError>>,
+    {
+        let mut pauses = Pauses::new();
+        loop {
+            match call().await {
+                Ok(value) => return Ok(value),
+                Err(BrokerError::LeaseLost) => {
+                    self.held.stop(StopReason::Lost);
+                    return Err(JournalError::Lost);
+                }
+                Err(error) if error.is_transient() => {
+                    if pauses.wait(self.held.stopped()).await {
+                        return Err(JournalError::Unavailable(error.to_string()));
+                    }
+                }
+                Err(error) => return Err(JournalError::Refused(error.to_string())),
+            }
+        }
+    }
+}
+
+#[async_trait]
+impl Journal for LeaseJournal {
+    async fn load(&self) -> Result<Vec<Checkpoint>, JournalError> {
+        self.persist(|| self.shared.broker.checkpoints(&self.held.claimed.job.id))
+            .await
+    }
+
+    async fn save(
+        &self,
+        checkpoint: Checkpoint,
+        events: Vec<NewEvent>,
+    ) -> Result<(), JournalError> {
+        let events = self.announce(events);
+        self.persist(|| {
+            self.shared
+                .broker
+                .checkpoint(&self.held.claimed.lease, &checkpoint, &events)
+        })
+        .await
+    }
+
+    async fn emit(&self, events: Vec<NewEvent>) -> Result<(), JournalError> {
+        let events = self.announce(events);
+        self.persist(|| self.shared.broker.emit(&self.held.claimed.lease, &events))
+            .await
+    }
+}

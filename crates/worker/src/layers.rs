@@ -1,0 +1,117 @@
+//! The outermost layer: whatever came of an attempt becomes a settled outcome.
+//!
+//! It sees what every other layer made of the attempt, panics included, and
+//! holds the job's slot until the store has written the end.
+
+use std::any::Any;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+
+use apalis::prelude::Task;
+use apalis_core::error::BoxDynError;
+use lovage_core::attempt::JobError;
+use lovage_core::broker::{Settle, Settled};
+use lovage_core::lifecycle;
+use lovage_core::outcome::Outcome;
+use tower::{Layer, Service};
+
+use crate::held::{Held, StopReason};
+use crate::settle::Settler;
+use crate::worker::Shared;
+
+/// A handler's panic, as an error.
+#[derive(Debug, thiserror::Error)]
+#[error("the handler panicked: {0}")]
+pub(crate) struct Panicked(String);
+
+impl Panicked {
+    pub(crate) fn of(payload: &Box<dyn Any + Send>) -> Self {
+        let text = payload
+            .downcast_ref::<&str>()
+            .map(|text| (*text).to_owned());
+        let text = text.or_else(|| payload.downcast_ref::<String>().cloned());
+        Self(text.unwrap_or_else(|| "no message".to_owned()))
+    }
+}
+
+/// Settles every attempt.
+#[derive(Clone)]
+pub(crate) struct SettleLayer {
+    shared: Arc<Shared>,
+    settler: Settler,
+}
+
+impl SettleLayer {
+    pub(crate) fn new(shared: Arc<Shared>, settler: Settler) -> Self {
+        Self { shared, settler }
+    }
+
+    async fn settle(&self, held: &Held, ended: Result<Option<Outcome>, BoxDynError>) {
+        let outcome = match ended {
+            Ok(outcome) => outcome,
+            Err(_) if held.reason() == Some(StopReason::Lost) => None,
+            Err(error) => Some(Outcome::Retry {
+                error: JobError::transient("panic", error.to_string()),
+                after: None,
+            }),
+        };
+        if let Some(outcome) = outcome {
+            let mut job = held.claimed.job.clone();
+            job.cancel_requested |= held.reason() == Some(StopReason::Cancelled);
+            let next = lifecycle::settle(&job, &outcome, self.shared.clock.now(), rand::random());
+            let settle = Settle {
+                lease: held.claimed.lease.clone(),
+                job,
+                next,
+            };
+            if self.settler.settle(settle).await == Some(Settled::Fenced) {
+                tracing::warn!(job = %held.claimed.job.id, "fenced: the job was taken over meanwhile");
+            }
+        }
+        self.shared.roster.remove(held);
+    }
+}
+
+impl<S> Layer<S> for SettleLayer {
+    type Service = SettleService<S>;
+
+    fn layer(&self, inner: S) -> SettleService<S> {
+        SettleService {
+            inner,
+            layer: self.clone(),
+        }
+    }
+}
+
+/// What [`SettleLayer`] makes of a service. Never fails: an error would end the apalis worker.
+pub(crate) struct SettleService<S> {
+    inner: S,
+    layer: SettleLayer,
+}
+
+impl<S> Service<Task<Arc<Held>>> for SettleService<S>
+where
+    S: Service<Task<Arc<Held>>, Response = Option<Outcome>>,
+    S::Error: Into<BoxDynError>,
+    S::Future: Send + 'static,
+{
+    type Response = ();
+    type Error = BoxDynError;
+    type Future = Pin<Box<dyn Future<Output = Result<(), BoxDynError>> + Send>>;
+
+    fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), BoxDynError>> {
+        self.inner.poll_ready(cx).map_err(Into::into)
+    }
+
+    fn call(&mut self, task: Task<Arc<Held>>) -> Self::Future {
+        let held = task.args.clone();
+        let layer = self.layer.clone();
+        let attempt = self.inner.call(task);
+        Box::pin(async move {
+            let ended = attempt.await.map_err(Into::into);
+            layer.settle(&held, ended).await;
+            Ok(())
+        })
+    }
+}
