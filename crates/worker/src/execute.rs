@@ -75,6 +75,7 @@ impl Executor {
             id: job.id.to_string(),
             kind: job.kind.to_string(),
             attempt: job.attempt,
+            attempts_max: job.attempts_max,
             input: job.input.clone(),
             session: job.session.clone(),
         };

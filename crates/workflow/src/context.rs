@@ -25,6 +25,8 @@ pub struct JobInfo {
     pub kind: String,
     /// Number of this attempt, from 1.
     pub attempt: u32,
+    /// Attempts before the job has failed.
+    pub attempts_max: u32,
     /// Input as enqueued.
     pub input: Payload,
     /// Conversation the job belongs to.

@@ -40,6 +40,7 @@ impl MemoryJournal {
             id: "0199d3a4-7c1e-7b52-9c55-3f1f0c7a2b10".to_owned(),
             kind: "test".to_owned(),
             attempt: number,
+            attempts_max: 3,
             input: Payload::of(input).expect("a test's input has a JSON form"),
             session: None,
         };
