@@ -1,11 +1,23 @@
 //! The only door outward: every page and feed goes through a [`Fetch`].
+//!
+//! [`GuardedClient`] is the live one: it judges every address by [`guard`]
+//! before it connects. [`CorpusFetcher`] reads the bundled sample.
+
+pub mod client;
+pub mod corpus;
+pub mod guard;
+pub mod limits;
+
+pub use client::{ClientSettings, GuardedClient};
+pub use corpus::CorpusFetcher;
+pub use guard::{PublicAddr, Refusal, check_url};
 
 use async_trait::async_trait;
 use bytes::Bytes;
 use url::Url;
 
 /// A fetched body, decoded from its transfer encoding, not from its charset.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Page {
     /// Address of the last hop.
     pub url: Url,
@@ -17,7 +29,7 @@ pub struct Page {
     pub etag: Option<String>,
     /// `Last-Modified` as sent.
     pub last_modified: Option<String>,
-    /// The bytes.
+    /// The bytes; empty unless the status is 2xx.
     pub body: Bytes,
 }
 
@@ -37,6 +49,48 @@ pub enum Want {
     Feed,
     /// robots.txt: text, at most 500 kB.
     Robots,
+}
+
+impl Want {
+    /// Most decoded bytes a body of this kind may have.
+    pub fn bytes_max(self) -> usize {
+        match self {
+            Self::Html => limits::HTML_BYTES_MAX,
+            Self::Feed => limits::FEED_BYTES_MAX,
+            Self::Robots => limits::ROBOTS_BYTES_MAX,
+        }
+    }
+
+    /// The `Accept` header that asks for it.
+    pub(crate) fn accept(self) -> &'static str {
+        match self {
+            Self::Html => "text/html, application/xhtml+xml;q=0.9",
+            Self::Feed => {
+                "application/rss+xml, application/atom+xml, application/feed+json, \
+                 application/xml;q=0.9, text/xml;q=0.9, application/json;q=0.8"
+            }
+            Self::Robots => "text/plain",
+        }
+    }
+
+    /// Whether a body of this media type is wanted.
+    pub(crate) fn takes(self, media_type: &mime::Mime) -> bool {
+        let essence = media_type.essence_str();
+        match self {
+            Self::Html => matches!(essence, "text/html" | "application/xhtml+xml"),
+            Self::Feed => matches!(
+                essence,
+                "text/xml"
+                    | "application/xml"
+                    | "application/rss+xml"
+                    | "application/atom+xml"
+                    | "application/rdf+xml"
+                    | "application/json"
+                    | "application/feed+json"
+            ),
+            Self::Robots => essence == "text/plain",
+        }
+    }
 }
 
 /// Why a page could not be fetched.
@@ -60,4 +114,10 @@ pub enum FetchError {
     /// Too many redirects.
     #[error("more than {0} redirects")]
     Redirects(usize),
+}
+
+impl From<Refusal> for FetchError {
+    fn from(refusal: Refusal) -> Self {
+        Self::Refused(refusal.to_string())
+    }
 }

@@ -1,1 +1,252 @@
-//! .
+//! News research: find pages, read them, keep what fits the topic.
+//!
+//! [`Research::run`] asks every [`NewsSource`] every query, merges the hits,
+//! reads the best of them by the rules of their sites, marks repeats, drops
+//! what is beside the topic, and never fails: what goes wrong is a verdict of
+//! a page or a warning, and finding nothing is an empty dossier.
+
+mod article;
+mod boilerplate;
+mod canon;
+mod date;
+mod decode;
+mod dossier;
+mod duplicate;
+mod feed;
+mod host;
+mod jsonld;
+pub mod limits;
+mod rank;
+mod robots;
+mod search;
+mod text;
+pub(crate) mod token;
+mod verdict;
+mod visit;
+
+pub use feed::{FeedSource, Hit, NewsSource, SearchError};
+
+use std::collections::HashSet;
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures_util::{StreamExt, stream};
+use jiff::Timestamp;
+use tokio::time::{Instant, timeout_at};
+use url::Url;
+
+use self::dossier::{Digest, asks, digest};
+use self::host::Hosts;
+use self::limits::{ENOUGH_ARTICLES, HOST_GAP, READING_CUTOFF, READING_DEADLINE, READS_AT_ONCE};
+use self::robots::Robots;
+use self::search::Candidate;
+use self::visit::{Visitor, unread};
+use crate::net::{CorpusFetcher, Fetch};
+use crate::script::types::{Article, Corpus, Dossier, PlannedQuery, Source, Verdict, Warning};
+
+/// Told how the research goes on. Called from the running task: must not block.
+pub trait ResearchWatch: Send + Sync {
+    /// The sources have answered; so many different pages were found.
+    fn found(&self, hits: usize);
+    /// A page has been looked at, `done` of `total`. Its id is still empty:
+    /// ids follow relevance, which is known at the end.
+    fn article(&self, source: &Source, done: usize, total: usize);
+}
+
+/// Nobody watches.
+impl ResearchWatch for () {
+    fn found(&self, _: usize) {}
+    fn article(&self, _: &Source, _: usize, _: usize) {}
+}
+
+/// Finds and reads what is written about a topic.
+pub struct Research {
+    fetch: Arc<dyn Fetch>,
+    sources: Vec<Arc<dyn NewsSource>>,
+    hosts: Hosts,
+    corpus: Corpus,
+    suggestions: Vec<String>,
+}
+
+impl Research {
+    /// Research in the bundled sample; needs no network.
+    pub fn sample() -> Self {
+        let topics = CorpusFetcher::topics()
+            .iter()
+            .map(|topic| (*topic).to_owned());
+        let fetch: Arc<dyn Fetch> = Arc::new(CorpusFetcher);
+        Self {
+            sources: feed_sources(CorpusFetcher::feeds(), &fetch),
+            fetch,
+            // Nobody is disturbed by reading from memory.
+            hosts: Hosts::new(Duration::ZERO),
+            corpus: Corpus::Sample,
+            suggestions: topics.collect(),
+        }
+    }
+
+    /// Research in the pages that the given feeds announce.
+    pub fn live(feeds: Vec<Url>, fetch: Arc<dyn Fetch>) -> Self {
+        Self {
+            sources: feed_sources(feeds, &fetch),
+            fetch,
+            hosts: Hosts::new(HOST_GAP),
+            corpus: Corpus::Live,
+            suggestions: Vec::new(),
+        }
+    }
+
+    /// The same research with one more source.
+    #[must_use]
+    pub fn with_source(mut self, source: Arc<dyn NewsSource>) -> Self {
+        self.sources.push(source);
+        self
+    }
+
+    /// The same research with another time between two requests to one host.
+    #[must_use]
+    pub fn with_host_gap(mut self, gap: Duration) -> Self {
+        self.hosts = Hosts::new(gap);
+        self
+    }
+
+    /// Find and read at most `max_sources` pages, those of `seed_urls` first.
+    ///
+    /// Dropping the future stops it; a page being parsed is finished unseen.
+    pub async fn run(
+        &self,
+        topic: &str,
+        queries: &[PlannedQuery],
+        seed_urls: &[Url],
+        max_sources: usize,
+        now: Timestamp,
+        watch: &dyn ResearchWatch,
+    ) -> Dossier {
+        let found = search::search(&self.sources, queries).await;
+        watch.found(found.candidates.len());
+        let mut warnings = found.warnings;
+        let candidates = choose(seed_urls, found.candidates, max_sources, &mut warnings);
+        let read = self.read_all(candidates, now, watch, &mut warnings).await;
+        let asks = asks(topic, queries);
+        let digested = tokio::task::spawn_blocking(move || digest(&asks, read)).await;
+        let articles = match digested {
+            Ok(Digest {
+                articles,
+                warnings: dropped,
+            }) => {
+                warnings.extend(dropped);
+                articles
+            }
+            Err(error) => {
+                warnings.push(warning("research_failed", error.to_string()));
+                Vec::new()
+            }
+        };
+        let nothing = !articles.iter().any(is_readable);
+        Dossier {
+            articles,
+            queries: found.reports,
+            suggestions: if nothing {
+                self.suggestions.clone()
+            } else {
+                Vec::new()
+            },
+            corpus: self.corpus,
+            warnings,
+        }
+    }
+
+    /// Read the candidates; those not reached in time say so.
+    async fn read_all(
+        &self,
+        candidates: Vec<Candidate>,
+        now: Timestamp,
+        watch: &dyn ResearchWatch,
+        warnings: &mut Vec<Warning>,
+    ) -> Vec<(Candidate, Article)> {
+        let visitor = Visitor {
+            fetch: &*self.fetch,
+            robots: Robots::default(),
+            hosts: &self.hosts,
+            now,
+        };
+        let total = candidates.len();
+        // By the candidate's place, not by who is faster.
+        let mut articles: Vec<Article> = candidates.iter().map(|one| unread(one, now)).collect();
+        let visits: Vec<_> = candidates
+            .iter()
+            .enumerate()
+            .map(|(place, candidate)| {
+                let visit = visitor.visit(candidate);
+                async move { (place, visit.await) }
+            })
+            .collect();
+        let mut visits = stream::iter(visits).buffer_unordered(READS_AT_ONCE);
+        let begin = Instant::now();
+        let (mut done, mut readable) = (0, 0);
+        while done < total {
+            let enough = readable >= ENOUGH_ARTICLES;
+            let limit = if enough {
+                READING_DEADLINE
+            } else {
+                READING_CUTOFF
+            };
+            let Ok(Some((place, article))) = timeout_at(begin + limit, visits.next()).await else {
+                break;
+            };
+            done += 1;
+            readable += usize::from(is_readable(&article));
+            watch.article(&article.source, done, total);
+            articles[place] = article;
+        }
+        drop(visits);
+        if done < total {
+            let late = format!("{} of {total} pages not read in time", total - done);
+            warnings.push(warning("research_deadline", late));
+        }
+        candidates.into_iter().zip(articles).collect()
+    }
+}
+
+fn feed_sources(feeds: Vec<Url>, fetch: &Arc<dyn Fetch>) -> Vec<Arc<dyn NewsSource>> {
+    let source = |url| Arc::new(FeedSource::new(url, Arc::clone(fetch))) as Arc<dyn NewsSource>;
+    feeds.into_iter().map(source).collect()
+}
+
+/// The pages to read: those of the request, then the best found, each once.
+fn choose(
+    seeds: &[Url],
+    found: Vec<Candidate>,
+    max: usize,
+    warnings: &mut Vec<Warning>,
+) -> Vec<Candidate> {
+    let mut seen = HashSet::new();
+    let named = seeds.iter().map(Candidate::seed).map(|mut seed| {
+        let known = found.iter().find(|one| one.canonical == seed.canonical);
+        seed.hit = known.and_then(|one| one.hit.clone());
+        seed
+    });
+    let named: Vec<Candidate> = named.collect();
+    let mut chosen: Vec<Candidate> = named
+        .into_iter()
+        .chain(found)
+        .filter(|candidate| seen.insert(candidate.canonical.clone()))
+        .collect();
+    let beyond = chosen.split_off(max.min(chosen.len()));
+    for candidate in beyond.iter().filter(|candidate| candidate.seed) {
+        let detail = format!("{}: beyond max_sources", candidate.url);
+        warnings.push(warning("seed_not_read", detail));
+    }
+    chosen
+}
+
+fn is_readable(article: &Article) -> bool {
+    article.source.verdict == Verdict::Ok
+}
+
+fn warning(code: &str, detail: String) -> Warning {
+    Warning {
+        code: code.to_owned(),
+        detail,
+    }
+}

@@ -1,0 +1,263 @@
+//! The live [`Fetch`]: asks public addresses only, and never for long or for much.
+
+use std::error::Error;
+use std::sync::Arc;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use bytes::{Bytes, BytesMut};
+use reqwest::header::{ACCEPT, CONTENT_TYPE, ETAG, HeaderName, LAST_MODIFIED, LOCATION};
+use reqwest::{Client, ClientBuilder, Response, StatusCode, redirect};
+use tokio::sync::Semaphore;
+use url::Url;
+
+use super::guard::{Lookup, Passage, PublicAddr, PublicDns, Refusal, TrustedHosts, system_lookup};
+use super::limits::{CONNECT_TIMEOUT, DOWNLOADS, READ_TIMEOUT, REQUESTS_MAX, TOTAL_TIMEOUT};
+use super::{Fetch, FetchError, Page, Want};
+
+/// How long a page may take.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Timeouts {
+    /// To connect.
+    pub connect: Duration,
+    /// Longest silence while reading.
+    pub read: Duration,
+    /// For the whole page, redirects included.
+    pub total: Duration,
+}
+
+impl Default for Timeouts {
+    fn default() -> Self {
+        Self {
+            connect: CONNECT_TIMEOUT,
+            read: READ_TIMEOUT,
+            total: TOTAL_TIMEOUT,
+        }
+    }
+}
+
+/// What the operator decides about fetching.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ClientSettings {
+    /// Address or mailbox in the `User-Agent`, for site owners to reach the operator.
+    pub contact: String,
+    /// Hosts the operator runs, as exact `host:port`; they may be private. Any
+    /// address on them may be asked for, so they should hold no secrets.
+    pub trusted_hosts: Vec<String>,
+    /// Requests in flight at once, at least 1.
+    pub downloads: usize,
+    /// How long a page may take.
+    pub timeouts: Timeouts,
+}
+
+impl ClientSettings {
+    /// The defaults, with the contact that no default can know.
+    pub fn new(contact: impl Into<String>) -> Self {
+        Self {
+            contact: contact.into(),
+            trusted_hosts: Vec::new(),
+            downloads: DOWNLOADS,
+            timeouts: Timeouts::default(),
+        }
+    }
+}
+
+/// The HTTP client could not be set up: no TLS provider installed, or a
+/// contact that is not a header value.
+#[derive(Debug, thiserror::Error)]
+#[error("the http client cannot be built")]
+pub struct BuildError(#[from] reqwest::Error);
+
+/// Fetches from the public web.
+pub struct GuardedClient {
+    /// Connects to public addresses only.
+    public: Client,
+    /// Connects anywhere; asked for trusted hosts only.
+    trusted: Client,
+    trusted_hosts: TrustedHosts,
+    downloads: Semaphore,
+    timeouts: Timeouts,
+}
+
+impl GuardedClient {
+    /// A client that resolves names through the operating system.
+    ///
+    /// A rustls crypto provider must have been installed.
+    ///
+    /// # Errors
+    /// When the TLS set-up or the contact is unusable.
+    pub fn new(settings: &ClientSettings) -> Result<Self, BuildError> {
+        Self::with_lookup(settings, system_lookup())
+    }
+
+    /// A client that resolves names through `lookup`.
+    ///
+    /// # Errors
+    /// When the TLS set-up or the contact is unusable.
+    pub fn with_lookup(settings: &ClientSettings, lookup: Lookup) -> Result<Self, BuildError> {
+        let public = builder(settings)
+            .dns_resolver(Arc::new(PublicDns::new(lookup)))
+            .build()?;
+        Ok(Self {
+            public,
+            trusted: builder(settings).build()?,
+            trusted_hosts: TrustedHosts::new(&settings.trusted_hosts),
+            downloads: Semaphore::new(settings.downloads.max(1)),
+            timeouts: settings.timeouts,
+        })
+    }
+
+    /// Follow redirects by hand, so that each hop passes the guard.
+    async fn follow(&self, first: &Url, want: Want) -> Result<Page, FetchError> {
+        let mut url = first.clone();
+        let mut passage = Passage::Trusted;
+        for _ in 0..REQUESTS_MAX {
+            passage = self.trusted_hosts.check(&url, passage)?;
+            let response = self.ask(&url, want, passage).await?;
+            match redirect_target(&url, &response)? {
+                Some(next) => url = next,
+                None => return self.read(url, response, want).await,
+            }
+        }
+        Err(FetchError::Redirects(REQUESTS_MAX - 1))
+    }
+
+    /// One request to a checked address, no redirect.
+    async fn ask(&self, url: &Url, want: Want, passage: Passage) -> Result<Response, FetchError> {
+        let client = match passage {
+            Passage::Public => &self.public,
+            Passage::Trusted => &self.trusted,
+        };
+        let response = client
+            .get(url.clone())
+            .header(ACCEPT, want.accept())
+            .send()
+            .await
+            .map_err(|error| self.explain(error))?;
+        if passage == Passage::Public {
+            let peer = response.remote_addr().ok_or(Refusal::UnknownPeer)?;
+            PublicAddr::new(peer.ip())?;
+        }
+        Ok(response)
+    }
+
+    async fn read(&self, url: Url, response: Response, want: Want) -> Result<Page, FetchError> {
+        let status = response.status();
+        let mut page = Page {
+            url,
+            status: status.as_u16(),
+            content_type: header(&response, CONTENT_TYPE),
+            etag: header(&response, ETAG),
+            last_modified: header(&response, LAST_MODIFIED),
+            body: Bytes::new(),
+        };
+        if status.is_success() && status != StatusCode::NO_CONTENT {
+            check_type(page.content_type.as_deref(), want)?;
+            page.body = self.body(response, want.bytes_max()).await?;
+        }
+        Ok(page)
+    }
+
+    /// The body, counted after decompression: a small one may unpack to any size.
+    async fn body(&self, mut response: Response, max: usize) -> Result<Bytes, FetchError> {
+        let announced = response.content_length().unwrap_or(0);
+        if announced > max as u64 {
+            return Err(FetchError::TooLarge(max));
+        }
+        let mut body = BytesMut::new();
+        while let Some(chunk) = response
+            .chunk()
+            .await
+            .map_err(|error| self.explain(error))?
+        {
+            if body.len() + chunk.len() > max {
+                return Err(FetchError::TooLarge(max));
+            }
+            body.extend_from_slice(&chunk);
+        }
+        Ok(body.freeze())
+    }
+
+    /// Sort an error of the HTTP client into ours.
+    fn explain(&self, error: reqwest::Error) -> FetchError {
+        if error.is_timeout() {
+            let waited = if error.is_connect() {
+                self.timeouts.connect
+            } else {
+                self.timeouts.read
+            };
+            return FetchError::Timeout(waited.as_secs());
+        }
+        let error = error.without_url();
+        let mut cause: &dyn Error = &error;
+        loop {
+            if let Some(refusal) = cause.downcast_ref::<Refusal>() {
+                return refusal.clone().into();
+            }
+            match cause.source() {
+                Some(deeper) => cause = deeper,
+                None => return FetchError::Network(cause.to_string()),
+            }
+        }
+    }
+}
+
+#[async_trait]
+impl Fetch for GuardedClient {
+    async fn get(&self, url: &Url, want: Want) -> Result<Page, FetchError> {
+        // Refused before it queues: a bad address must not wait for good ones.
+        self.trusted_hosts.check(url, Passage::Trusted)?;
+        let _permit = self
+            .downloads
+            .acquire()
+            .await
+            .expect("the semaphore is never closed");
+        tokio::time::timeout(self.timeouts.total, self.follow(url, want))
+            .await
+            .map_err(|_| FetchError::Timeout(self.timeouts.total.as_secs()))?
+    }
+}
+
+fn builder(settings: &ClientSettings) -> ClientBuilder {
+    let agent = format!(
+        "lovage/{} (+{})",
+        env!("CARGO_PKG_VERSION"),
+        settings.contact
+    );
+    Client::builder()
+        .user_agent(agent)
+        .redirect(redirect::Policy::none())
+        // A proxy of the environment would resolve names behind our back.
+        .no_proxy()
+        .referer(false)
+        .connect_timeout(settings.timeouts.connect)
+        .read_timeout(settings.timeouts.read)
+}
+
+/// Where a redirect leads; `None` when the answer is not one.
+fn redirect_target(from: &Url, response: &Response) -> Result<Option<Url>, FetchError> {
+    let moved = matches!(response.status().as_u16(), 301 | 302 | 303 | 307 | 308);
+    let Some(location) = header(response, LOCATION).filter(|_| moved) else {
+        return Ok(None);
+    };
+    from.join(&location)
+        .map(Some)
+        .map_err(|error| FetchError::Network(format!("redirect to an invalid address: {error}")))
+}
+
+fn check_type(content_type: Option<&str>, want: Want) -> Result<(), FetchError> {
+    let sent = content_type.unwrap_or("(none)");
+    let wanted = sent
+        .parse::<mime::Mime>()
+        .is_ok_and(|media_type| want.takes(&media_type));
+    if wanted {
+        Ok(())
+    } else {
+        Err(FetchError::ContentType(sent.chars().take(100).collect()))
+    }
+}
+
+fn header(response: &Response, name: HeaderName) -> Option<String> {
+    let value = response.headers().get(name)?;
+    Some(String::from_utf8_lossy(value.as_bytes()).into_owned())
+}

@@ -1,0 +1,55 @@
+//! Every bound on research. Units are in the names or the types.
+
+use std::time::Duration;
+
+use crate::net::limits::TOTAL_TIMEOUT;
+
+/// Time one source has to answer one query.
+pub const SEARCH_TIMEOUT: Duration = Duration::from_secs(10);
+/// How long a parsed feed is used before it is asked again.
+pub const FEED_KEPT: Duration = Duration::from_secs(600);
+/// How long a feed that failed is left alone.
+pub const FEED_FAILURE_KEPT: Duration = Duration::from_secs(60);
+/// Entries read from one feed, newest first as feeds list them.
+pub const FEED_ENTRIES_MAX: usize = 500;
+/// Hits one source gives for one query.
+pub const HITS_MAX: usize = 30;
+/// Searches running at once; there are sources times queries of them.
+pub const SEARCHES_AT_ONCE: usize = 32;
+
+/// Pages being read at once; the fetcher bounds the requests among them.
+pub const READS_AT_ONCE: usize = 8;
+/// After this, reading stops as soon as [`ENOUGH_ARTICLES`] are readable.
+pub const READING_DEADLINE: Duration = Duration::from_secs(25);
+/// After this, reading stops whatever there is.
+pub const READING_CUTOFF: Duration = Duration::from_secs(60);
+/// Readable pages that are enough once the deadline has passed.
+pub const ENOUGH_ARTICLES: usize = 3;
+
+/// Requests to one host at once.
+pub const HOST_REQUESTS: usize = 2;
+/// Time between two requests to one live host.
+pub const HOST_GAP: Duration = Duration::from_millis(500);
+/// Longest `Crawl-delay` that is waited for.
+pub const CRAWL_DELAY_MAX: Duration = Duration::from_secs(10);
+/// How long a host that refused us is left alone.
+pub const HOST_OFF: Duration = Duration::from_secs(600);
+/// Hosts remembered; the memory starts anew beyond it.
+pub const HOSTS_MAX: usize = 1_000;
+
+/// Tags in a page; more is an attack on the parser, not an article.
+pub const TAGS_MAX: usize = 50_000;
+/// Depth of nested elements; text extraction recurses that deep.
+pub const DEPTH_MAX: usize = 400;
+/// Characters of extracted text that are kept.
+pub const TEXT_CHARS_MAX: usize = 60_000;
+/// Characters of a title that are kept.
+pub const TITLE_CHARS_MAX: usize = 300;
+
+// A page begun at the deadline can still end before the cut-off.
+const _: () =
+    assert!(READING_DEADLINE.as_millis() + TOTAL_TIMEOUT.as_millis() <= READING_CUTOFF.as_millis());
+// The longest wait for a host's turn must leave time to read its page.
+const _: () = assert!(CRAWL_DELAY_MAX.as_millis() < READING_DEADLINE.as_millis());
+const _: () = assert!(HOST_GAP.as_millis() <= CRAWL_DELAY_MAX.as_millis());
+const _: () = assert!(FEED_FAILURE_KEPT.as_millis() <= FEED_KEPT.as_millis());

@@ -1,0 +1,202 @@
+//! Fetches and reads one page, by the rules of its site.
+
+use std::fmt::Write as _;
+use std::time::Duration;
+
+use jiff::Timestamp;
+use sha2::{Digest, Sha256};
+
+use super::article::{self, Reading};
+use super::canon::bare_host;
+use super::date;
+use super::host::{Hosts, Off};
+use super::robots::Robots;
+use super::search::Candidate;
+use crate::net::{Fetch, FetchError, Page, Want};
+use crate::script::types::{Article, Source, Verdict};
+
+/// What a visit needs of the world.
+pub(crate) struct Visitor<'a> {
+    pub(crate) fetch: &'a dyn Fetch,
+    pub(crate) robots: Robots,
+    pub(crate) hosts: &'a Hosts,
+    /// The time that goes into `fetched_at`.
+    pub(crate) now: Timestamp,
+}
+
+/// Why a page has no reading; each becomes a verdict.
+enum Unread {
+    Robots,
+    Refused(String),
+    Paywall,
+    Failed(String),
+}
+
+impl From<Off> for Unread {
+    fn from(off: Off) -> Self {
+        Self::Refused(off.to_string())
+    }
+}
+
+impl From<FetchError> for Unread {
+    fn from(error: FetchError) -> Self {
+        Self::Failed(error.to_string())
+    }
+}
+
+impl Visitor<'_> {
+    /// Read a page. Never fails: what goes wrong is the article's verdict.
+    pub(crate) async fn visit(&self, candidate: &Candidate) -> Article {
+        let mut article = unread(candidate, self.now);
+        match self.read(candidate).await {
+            Ok((page, reading)) => {
+                article.source.url = page.url;
+                fill(&mut article, reading, candidate);
+            }
+            Err(why) => {
+                let (verdict, error) = match why {
+                    Unread::Robots => (Verdict::Robots, "closed by robots.txt".to_owned()),
+                    Unread::Refused(error) => (Verdict::Blocked, error),
+                    Unread::Paywall => (Verdict::Paywall, "http status 402".to_owned()),
+                    Unread::Failed(error) => (Verdict::Error, error),
+                };
+                article.source.verdict = verdict;
+                article.source.error = Some(error);
+            }
+        }
+        article
+    }
+
+    async fn read(&self, candidate: &Candidate) -> Result<(Page, Reading), Unread> {
+        let page = self.page(candidate).await?;
+        // A redirect may have led to a site with rules of its own.
+        if page.url.host() != candidate.url.host()
+            && !self.robots.access(self.fetch, &page.url).await.allowed
+        {
+            return Err(Unread::Robots);
+        }
+        match page.status {
+            200..300 => {}
+            402 => return Err(Unread::Paywall),
+            401 | 403 | 429 | 451 | 503 => {
+                return Err(Unread::Refused(format!("http status {}", page.status)));
+            }
+            status => return Err(Unread::Failed(format!("http status {status}"))),
+        }
+        let feed_title = candidate.hit.as_ref().map(|hit| hit.title.clone());
+        let read = tokio::task::spawn_blocking(move || {
+            let content_type = page.content_type.as_deref();
+            let reading = article::read(&page.body, content_type, &page.url, feed_title.as_deref());
+            (page, reading)
+        });
+        let (page, reading) = read
+            .await
+            .map_err(|error| Unread::Failed(error.to_string()))?;
+        let reading = reading.map_err(|error| Unread::Failed(error.to_string()))?;
+        Ok((page, reading))
+    }
+
+    async fn page(&self, candidate: &Candidate) -> Result<Page, Unread> {
+        let access = self.robots.access(self.fetch, &candidate.url).await;
+        if !access.allowed {
+            return Err(Unread::Robots);
+        }
+        let mut page = self.ask(candidate, access.delay).await?;
+        if may_pass(&page) {
+            page = self.ask(candidate, access.delay).await?;
+        }
+        Ok(page?)
+    }
+
+    /// One request, when the host's turn has come.
+    async fn ask(
+        &self,
+        candidate: &Candidate,
+        delay: Option<Duration>,
+    ) -> Result<Result<Page, FetchError>, Off> {
+        let turn = self.hosts.turn(&candidate.url, delay).await?;
+        let page = self.fetch.get(&candidate.url, Want::Html).await;
+        if let Ok(page) = &page
+            && matches!(page.status, 403 | 429 | 503)
+        {
+            turn.refused();
+        }
+        Ok(page)
+    }
+}
+
+/// Whether a failure may be gone at the next request.
+fn may_pass(page: &Result<Page, FetchError>) -> bool {
+    match page {
+        Ok(page) => matches!(page.status, 500 | 502 | 504),
+        Err(error) => matches!(error, FetchError::Network(_)),
+    }
+}
+
+/// The article of a page that has not been read.
+pub(crate) fn unread(candidate: &Candidate, now: Timestamp) -> Article {
+    let hit = candidate.hit.as_ref();
+    let host = candidate.url.host_str().unwrap_or_default();
+    Article {
+        source: Source {
+            id: String::new(),
+            url: candidate.url.clone(),
+            canonical_url: candidate.canonical.clone(),
+            title: hit.map_or_else(|| candidate.url.to_string(), |hit| hit.title.clone()),
+            site: hit
+                .and_then(|hit| hit.site.clone())
+                .unwrap_or_else(|| bare_host(host).to_owned()),
+            author: None,
+            published: None,
+            date_from: None,
+            fetched_at: now,
+            lang: None,
+            verdict: Verdict::Error,
+            text_from: None,
+            chars: 0,
+            sha256: None,
+            relevance: None,
+            used: false,
+            citations: 0,
+            duplicate_of: None,
+            also_reported_by: Vec::new(),
+            error: Some("not read in time".to_owned()),
+        },
+        text: String::new(),
+    }
+}
+
+fn fill(article: &mut Article, reading: Reading, candidate: &Candidate) {
+    let source = &mut article.source;
+    // A feed gives the minute where an address gives the day.
+    let from_feed = || {
+        let published = candidate.hit.as_ref()?.published?;
+        Some(date::from_feed(published))
+    };
+    let dated = reading
+        .published
+        .or_else(from_feed)
+        .or_else(|| date::from_url(&source.url));
+    if let Some(title) = reading.title {
+        source.title = title;
+    }
+    source.site = reading.site;
+    source.author = reading.author;
+    source.date_from = dated.as_ref().map(|dated| dated.from.to_owned());
+    source.published = dated.map(|dated| dated.published);
+    source.lang = reading.lang;
+    source.verdict = reading.verdict;
+    source.text_from = reading.text_from.map(str::to_owned);
+    source.chars = reading.text.chars().count();
+    source.sha256 = (!reading.text.is_empty()).then(|| sha256_hex(&reading.text));
+    source.error = None;
+    article.text = reading.text;
+}
+
+fn sha256_hex(text: &str) -> String {
+    let mut hex = String::with_capacity(64);
+    for byte in Sha256::digest(text.as_bytes()) {
+        write!(hex, "{byte:02x}").expect("writing to a string cannot fail");
+    }
+    hex
+}
