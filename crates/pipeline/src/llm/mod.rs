@@ -1,4 +1,27 @@
 //! Talking to a language model: one trait, one error taxonomy.
+//!
+//! [`OpenAi`] speaks the chat-completions protocol that most providers offer.
+//! It retries, waits and steps down to what a model supports by itself; what
+//! comes back as an [`LlmError`] is for the caller to decide, by its kind.
+
+mod classify;
+mod incoming;
+mod ladder;
+mod metered;
+mod openai;
+mod piece;
+mod relay;
+mod retry;
+mod secret;
+mod sse;
+mod think;
+mod wire;
+
+pub use classify::classify;
+pub use metered::{Metered, Spent};
+pub use openai::{CALLS_IN_FLIGHT, OpenAi, OpenAiConfig, SetupError};
+pub use retry::{Decision, PARK_AFTER, RETRY_AFTER_MAX, RetryPolicy, decide};
+pub use secret::Secret;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -53,7 +76,7 @@ pub struct ChatResponse {
 }
 
 /// Tokens of one or more calls; `None` is unknown.
-#[derive(Debug, Clone, Copy, Default, PartialEq)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct TokenUsage {
     /// Prompt tokens.
     pub prompt: Option<u64>,
@@ -61,6 +84,23 @@ pub struct TokenUsage {
     pub completion: Option<u64>,
     /// Prompt tokens served from a cache.
     pub cached: Option<u64>,
+}
+
+impl TokenUsage {
+    /// The sum of what is known: a lower bound when a call did not say what it
+    /// used, and unknown only when none did.
+    #[must_use]
+    pub fn plus(self, other: TokenUsage) -> TokenUsage {
+        let sum = |a: Option<u64>, b: Option<u64>| match (a, b) {
+            (Some(a), Some(b)) => Some(a.saturating_add(b)),
+            (known, None) | (None, known) => known,
+        };
+        TokenUsage {
+            prompt: sum(self.prompt, other.prompt),
+            completion: sum(self.completion, other.completion),
+            cached: sum(self.cached, other.cached),
+        }
+    }
 }
 
 /// Receives an answer while it is written. Must not block.
@@ -72,20 +112,35 @@ pub trait Sink: Send + Sync {
 }
 
 /// A language model.
+///
+/// Dropping a returned future aborts the call that is under way.
 #[async_trait]
 pub trait Llm: Send + Sync {
     /// Name for results and logs, such as `openai`.
     fn name(&self) -> &str;
     /// Model asked for.
     fn model(&self) -> &str;
-    /// One whole answer. With `request.schema` the text is a JSON document.
+    /// One whole answer. With `request.schema` the text is a JSON document;
+    /// whether it follows the schema is for the caller to check.
     async fn complete(&self, request: &ChatRequest) -> Result<ChatResponse, LlmError>;
     /// As `complete`, handing on the text as it arrives.
-    async fn stream(&self, request: &ChatRequest, sink: Arc<dyn Sink>) -> Result<ChatResponse, LlmError>;
+    ///
+    /// When an answer breaks it is begun anew after `sink.reset()`. What the
+    /// sink holds at the end is the text of the response (with a schema, the
+    /// text in which the JSON was found), or the `partial` of the error.
+    async fn stream(
+        &self,
+        request: &ChatRequest,
+        sink: Arc<dyn Sink>,
+    ) -> Result<ChatResponse, LlmError>;
 }
 
 /// What went wrong, by what the caller can do about it.
-#[derive(Debug, Clone, thiserror::Error)]
+///
+/// The retries that make sense have been made. Ask [`LlmError::park`] first:
+/// where it names a time, give the worker's place away and run the job again
+/// then, without counting an attempt. Otherwise `kind` decides.
+#[derive(Debug, Clone, PartialEq, thiserror::Error)]
 #[error("{kind}: {detail}")]
 pub struct LlmError {
     /// The kind decides what happens next.
@@ -96,8 +151,35 @@ pub struct LlmError {
     pub retry_after: Option<Duration>,
     /// HTTP status, where there was one.
     pub status: Option<u16>,
-    /// What came of the answer before it broke or was cut.
+    /// What came of the answer before it broke or was cut; never empty.
     pub partial: Option<String>,
+    /// What the failed calls have spent. Boxed to keep `Result`s small.
+    pub spent: Box<Spent>,
+}
+
+impl LlmError {
+    /// An error of this kind with no more to say than `detail`.
+    pub fn new(kind: LlmErrorKind, detail: impl Into<String>) -> LlmError {
+        LlmError {
+            kind,
+            detail: detail.into(),
+            retry_after: None,
+            status: None,
+            partial: None,
+            spent: Box::default(),
+        }
+    }
+
+    /// How long the job should be put aside, when that is the thing to do.
+    ///
+    /// Some only for a failure that passes by itself and a wait longer than
+    /// [`PARK_AFTER`] (30 s): such a wait is never slept inside a call. At most
+    /// [`RETRY_AFTER_MAX`] (10 min) and a few seconds, which keep jobs parked
+    /// together from waking together.
+    pub fn park(&self) -> Option<Duration> {
+        self.retry_after
+            .filter(|wait| self.kind.is_passing() && *wait > PARK_AFTER)
+    }
 }
 
 /// The taxonomy. Retrying, shrinking and degrading are decided by kind alone.
@@ -131,14 +213,60 @@ pub enum LlmErrorKind {
     BadOutput,
     /// 401 or 403.
     Auth,
-    /// 404: no such model or address.
+    /// 404 or a redirect: no such model or address.
     NotFound,
     /// Another 4xx.
     BadRequest,
 }
 
+impl LlmErrorKind {
+    /// Stable name for logs and results.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            LlmErrorKind::RateLimited => "rate_limited",
+            LlmErrorKind::QuotaExhausted => "quota_exhausted",
+            LlmErrorKind::ContextLength => "context_length",
+            LlmErrorKind::Overloaded => "overloaded",
+            LlmErrorKind::Server => "server",
+            LlmErrorKind::Network => "network",
+            LlmErrorKind::Timeout => "timeout",
+            LlmErrorKind::StreamBroken => "stream_broken",
+            LlmErrorKind::ContentFilter => "content_filter",
+            LlmErrorKind::Refusal => "refusal",
+            LlmErrorKind::Unsupported => "unsupported",
+            LlmErrorKind::Truncated => "truncated",
+            LlmErrorKind::BadOutput => "bad_output",
+            LlmErrorKind::Auth => "auth",
+            LlmErrorKind::NotFound => "not_found",
+            LlmErrorKind::BadRequest => "bad_request",
+        }
+    }
+
+    /// Whether the same call may succeed later.
+    pub fn is_passing(self) -> bool {
+        match self {
+            LlmErrorKind::RateLimited
+            | LlmErrorKind::Overloaded
+            | LlmErrorKind::Server
+            | LlmErrorKind::Network
+            | LlmErrorKind::Timeout
+            | LlmErrorKind::StreamBroken => true,
+            LlmErrorKind::QuotaExhausted
+            | LlmErrorKind::ContextLength
+            | LlmErrorKind::ContentFilter
+            | LlmErrorKind::Refusal
+            | LlmErrorKind::Unsupported
+            | LlmErrorKind::Truncated
+            | LlmErrorKind::BadOutput
+            | LlmErrorKind::Auth
+            | LlmErrorKind::NotFound
+            | LlmErrorKind::BadRequest => false,
+        }
+    }
+}
+
 impl std::fmt::Display for LlmErrorKind {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "{self:?}")
+        f.write_str(self.as_str())
     }
 }

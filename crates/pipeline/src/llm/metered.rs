@@ -1,0 +1,86 @@
+//! Counting what calls spend.
+
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use async_trait::async_trait;
+
+use super::{ChatRequest, ChatResponse, Llm, LlmError, Sink, TokenUsage};
+
+/// Calls made and tokens used.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Spent {
+    /// HTTP calls, retries and refused ones included.
+    pub calls: u32,
+    /// Their tokens.
+    pub usage: TokenUsage,
+}
+
+impl Spent {
+    /// Adds calls and their tokens.
+    pub fn add(&mut self, calls: u32, usage: TokenUsage) {
+        self.calls = self.calls.saturating_add(calls);
+        self.usage = self.usage.plus(usage);
+    }
+}
+
+/// An [`Llm`] that remembers what has been spent through it, on answers and
+/// on failures. Make one per job. A call dropped half way is not counted.
+pub struct Metered {
+    inner: Arc<dyn Llm>,
+    spent: Mutex<Spent>,
+}
+
+impl Metered {
+    /// Counts the calls made through this value; `inner` may be shared.
+    pub fn new(inner: Arc<dyn Llm>) -> Metered {
+        Metered {
+            inner,
+            spent: Mutex::default(),
+        }
+    }
+
+    /// What has been spent so far.
+    pub fn spent(&self) -> Spent {
+        *self.total()
+    }
+
+    fn count(&self, outcome: &Result<ChatResponse, LlmError>) {
+        let (calls, usage) = match outcome {
+            Ok(response) => (response.calls, response.usage),
+            Err(error) => (error.spent.calls, error.spent.usage),
+        };
+        self.total().add(calls, usage);
+    }
+
+    fn total(&self) -> MutexGuard<'_, Spent> {
+        // Counters are whole at every moment, so a panic elsewhere spoils nothing.
+        self.spent.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+#[async_trait]
+impl Llm for Metered {
+    fn name(&self) -> &str {
+        self.inner.name()
+    }
+
+    fn model(&self) -> &str {
+        self.inner.model()
+    }
+
+    async fn complete(&self, request: &ChatRequest) -> Result<ChatResponse, LlmError> {
+        let outcome = self.inner.complete(request).await;
+        self.count(&outcome);
+        outcome
+    }
+
+    async fn stream(
+        &self,
+        request: &ChatRequest,
+        sink: Arc<dyn Sink>,
+    ) -> Result<ChatResponse, LlmError> {
+        let outcome = self.inner.stream(request, sink).await;
+        self.count(&outcome);
+        outcome
+    }
+}
