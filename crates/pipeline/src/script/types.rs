@@ -7,6 +7,8 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use url::Url;
 
+use super::hangul::is_hangul;
+
 /// The kind of text to write.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
@@ -35,6 +37,35 @@ pub enum Language {
     Ko,
     /// English.
     En,
+}
+
+impl Language {
+    /// Korean when the text holds Hangul, else English. Statistical detectors
+    /// fail on texts as short as a topic or a query.
+    pub fn of(text: &str) -> Self {
+        if text.chars().any(is_hangul) {
+            Self::Ko
+        } else {
+            Self::En
+        }
+    }
+
+    /// The language to write in: itself, or that of the topic for `auto`.
+    pub fn resolve(self, topic: &str) -> Self {
+        match self {
+            Self::Auto => Self::of(topic),
+            Self::Ko | Self::En => self,
+        }
+    }
+
+    /// `auto`, `ko` or `en`.
+    pub fn code(self) -> &'static str {
+        match self {
+            Self::Auto => "auto",
+            Self::Ko => "ko",
+            Self::En => "en",
+        }
+    }
 }
 
 /// Which writer to use.
@@ -87,7 +118,7 @@ pub struct ScriptRequest {
     pub on_llm_failure: OnLlmFailure,
 }
 
-fn default_max_sources() -> usize {
+pub(super) fn default_max_sources() -> usize {
     12
 }
 
@@ -334,6 +365,36 @@ pub struct Script {
     pub words: u32,
     /// Sections in order.
     pub sections: Vec<Section>,
+}
+
+impl Script {
+    /// Sections in order: lines are numbered through, words and reading time
+    /// counted. Headings are not read aloud.
+    pub fn assemble(mut sections: Vec<Section>, language: Language) -> Self {
+        let (mut words, mut syllables, mut number) = (0, 0, 0);
+        for line in sections.iter_mut().flat_map(|s| &mut s.lines) {
+            number += 1;
+            line.id = format!("L{number}");
+            words += line.text.split_whitespace().count();
+            syllables += line.text.chars().filter(|c| c.is_alphanumeric()).count();
+        }
+        // Reading speed: 5.5 Korean syllables or 2.5 English words a second.
+        let seconds = if language == Language::Ko {
+            syllables as f64 / 5.5
+        } else {
+            words as f64 / 2.5
+        };
+        Self {
+            seconds: seconds.round() as u32,
+            words: words as u32,
+            sections,
+        }
+    }
+
+    /// Every line, in reading order.
+    pub fn lines(&self) -> impl Iterator<Item = &Line> {
+        self.sections.iter().flat_map(|s| &s.lines)
+    }
 }
 
 /// How the job as a whole came out.
