@@ -1,0 +1,269 @@
+//! A Markdown report: text, timeline, sources, checks, usage.
+
+use crate::script::types::{Origin, ResultStatus, ScriptResult, Section, Source};
+
+use super::words::{Words, day, is_doubtful, name, one_line, words};
+
+/// Entries of the timeline.
+const TIMELINE_ENTRIES_MAX: usize = 12;
+/// Characters of a timeline entry.
+const TIMELINE_CHARS_MAX: usize = 60;
+
+/// The report.
+pub(crate) fn markdown(result: &ScriptResult) -> String {
+    let words = words(result);
+    let mut text = front_matter(result);
+    text.push_str(&format!(
+        "# {}\n\n> {}\n",
+        escape(&result.title),
+        escape(&result.generator.notice)
+    ));
+    if result.status == ResultStatus::InsufficientSources {
+        insufficient(result, words, &mut text);
+    } else {
+        script(result, words, &mut text);
+        timeline(result, words, &mut text);
+    }
+    sources(result, words, &mut text);
+    if result.status != ResultStatus::InsufficientSources {
+        checks(result, words, &mut text);
+    }
+    usage(result, words, &mut text);
+    text
+}
+
+/// Values are JSON strings, which are YAML strings too. A viewer that knows no
+/// front matter must not find HTML in them.
+fn front_matter(result: &ScriptResult) -> String {
+    let fields = [
+        ("job", result.job_id.clone()),
+        ("title", one_line(&result.title)),
+        ("generator", result.generator.name.clone()),
+        ("model", result.generator.model.clone().unwrap_or_default()),
+        ("status", name(result.status)),
+        ("corpus", name(result.corpus)),
+        ("language", name(result.language)),
+        ("date", result.created_at.to_string()),
+    ];
+    let mut text = String::from("---\n");
+    for (key, value) in fields.into_iter().filter(|(_, value)| !value.is_empty()) {
+        let value = serde_json::Value::from(value).to_string();
+        text.push_str(&format!("{key}: {}\n", value.replace('<', "\\u003c")));
+    }
+    text.push_str("---\n\n");
+    text
+}
+
+fn insufficient(result: &ScriptResult, words: &Words, text: &mut String) {
+    text.push_str(&format!("\n{}\n", words.insufficient));
+    if !result.suggestions.is_empty() {
+        text.push_str(&format!("\n{}\n\n", words.try_instead));
+        for topic in &result.suggestions {
+            text.push_str(&format!("- {}\n", escape(topic)));
+        }
+    }
+}
+
+fn script(result: &ScriptResult, words: &Words, text: &mut String) {
+    for section in &result.script.sections {
+        text.push_str(&format!("\n## {}\n", escape(&section.heading)));
+        lines(section, &result.sources, text);
+    }
+    if result.script.lines().any(is_doubtful) {
+        text.push_str(&format!("\n> {}\n", words.doubtful));
+    }
+    if !result.degraded.is_empty() {
+        text.push_str(&format!(
+            "\n> {} {}\n",
+            words.degraded,
+            escape(&result.degraded.join(", "))
+        ));
+    }
+    if result.low_evidence {
+        text.push_str(&format!("\n> {}\n", words.low_evidence));
+    }
+}
+
+/// One sentence per line; a template line opens a paragraph.
+fn lines(section: &Section, sources: &[Source], text: &mut String) {
+    for (number, line) in section.lines.iter().enumerate() {
+        if number == 0 || line.origin == Origin::Template {
+            text.push('\n');
+        }
+        text.push_str(&escape(&line.text));
+        for cite in &line.cites {
+            let source = sources.iter().find(|s| s.id == cite.source);
+            text.push_str(&format!(" {}", link(&format!("[{}]", cite.source), source)));
+        }
+        text.push_str(if is_doubtful(line) { " ⚠\n" } else { "\n" });
+    }
+}
+
+fn timeline(result: &ScriptResult, words: &Words, text: &mut String) {
+    let mut entries: Vec<(&str, &Source)> = result
+        .sources
+        .iter()
+        .filter(|s| s.used)
+        .filter_map(|s| Some((day(s)?, s)))
+        .collect();
+    if entries.is_empty() {
+        return;
+    }
+    entries.sort_by_key(|(day, _)| *day);
+    text.push_str(&format!(
+        "\n## {}\n\n```mermaid\ntimeline\n",
+        words.timeline
+    ));
+    text.push_str(&format!("  title {}\n", mermaid(&result.title)));
+    for (day, source) in entries.into_iter().take(TIMELINE_ENTRIES_MAX) {
+        text.push_str(&format!(
+            "  {day} : {} ({})\n",
+            mermaid(&source.title),
+            mermaid(&source.id)
+        ));
+    }
+    text.push_str("```\n");
+}
+
+fn sources(result: &ScriptResult, words: &Words, text: &mut String) {
+    if result.sources.is_empty() {
+        return;
+    }
+    let heading = match result.status {
+        ResultStatus::InsufficientSources => words.looked_at,
+        ResultStatus::Ok | ResultStatus::Degraded => words.sources,
+    };
+    text.push_str(&format!("\n## {heading}\n\n"));
+    text.push_str("| id | title | site | date | verdict | used | duplicate of |\n|---|---|---|---|---|---|---|\n");
+    for source in &result.sources {
+        text.push_str(&format!(
+            "| {} | {} | {} | {} | {} | {} | {} |\n",
+            escape(&source.id),
+            link(&source.title, Some(source)),
+            escape(&source.site),
+            day(source).unwrap_or("–"),
+            escape(&name(source.verdict)),
+            if source.used {
+                source.citations.to_string()
+            } else {
+                "–".to_owned()
+            },
+            source
+                .duplicate_of
+                .as_deref()
+                .map_or_else(|| "–".to_owned(), escape),
+        ));
+    }
+}
+
+fn checks(result: &ScriptResult, words: &Words, text: &mut String) {
+    let checks = &result.checks;
+    let rows = [
+        ("citation coverage", share(checks.citation_coverage)),
+        ("exact spans", share(checks.span_exact)),
+        ("number support", share(checks.number_support)),
+        ("sources used", checks.sources_used.to_string()),
+        (
+            "unknown citations removed",
+            checks.unknown_citations.to_string(),
+        ),
+        ("addresses removed", checks.urls_removed.to_string()),
+        (
+            "highest redundancy",
+            checks
+                .max_redundancy
+                .map_or_else(unknown, |v| format!("{v:.2}")),
+        ),
+    ];
+    text.push_str(&format!("\n## {}\n\n", words.checks));
+    table(&rows, text);
+}
+
+fn usage(result: &ScriptResult, words: &Words, text: &mut String) {
+    let usage = &result.usage;
+    let count = |tokens: Option<u64>| tokens.map_or_else(unknown, |t| t.to_string());
+    let cost = usage
+        .cost_usd
+        .map_or_else(unknown, |usd| format!("{usd:.4} USD"));
+    let note = usage
+        .cost_note
+        .as_deref()
+        .map_or_else(String::new, |n| format!(" ({})", escape(n)));
+    let rows = [
+        ("LLM calls", usage.calls.to_string()),
+        ("prompt tokens", count(usage.prompt_tokens)),
+        ("completion tokens", count(usage.completion_tokens)),
+        ("cost", format!("{cost}{note}")),
+    ];
+    text.push_str(&format!("\n## {}\n\n", words.usage));
+    table(&rows, text);
+}
+
+fn table(rows: &[(&str, String)], text: &mut String) {
+    text.push_str("| | |\n|---|---|\n");
+    for (label, value) in rows {
+        text.push_str(&format!("| {label} | {value} |\n"));
+    }
+}
+
+fn share(value: Option<f64>) -> String {
+    value.map_or_else(unknown, |v| format!("{:.0} %", v * 100.0))
+}
+
+fn unknown() -> String {
+    "unknown".to_owned()
+}
+
+/// A link to a source's page; the bare label unless it is http or https.
+fn link(label: &str, source: Option<&Source>) -> String {
+    let label = escape(label);
+    match source.filter(|s| matches!(s.url.scheme(), "http" | "https")) {
+        // Angle brackets and parentheses would end the target early.
+        Some(source) => {
+            let target = source.url.as_str().replace('(', "%28").replace(')', "%29");
+            format!(
+                "[{label}](<{}>)",
+                target
+                    .replace('|', "%7C")
+                    .replace('<', "%3C")
+                    .replace('>', "%3E")
+            )
+        }
+        None => label,
+    }
+}
+
+/// Text as text: no Markdown, no HTML, no address that a viewer would link,
+/// one line.
+fn escape(text: &str) -> String {
+    let mut escaped = String::new();
+    for c in one_line(text).chars() {
+        match c {
+            '&' => escaped.push_str("&amp;"),
+            '<' => escaped.push_str("&lt;"),
+            '>' => escaped.push_str("&gt;"),
+            '\\' | '`' | '*' | '_' | '{' | '}' | '[' | ']' | '#' | '|' | '~' | '!' => {
+                escaped.push('\\');
+                escaped.push(c);
+            }
+            _ => escaped.push(c),
+        }
+    }
+    let mut escaped = escaped.replace("://", "\\://").replace("www.", "www&#46;");
+    let digits = escaped.chars().take_while(char::is_ascii_digit).count();
+    let after = escaped[digits..].chars().next();
+    let lists = digits > 0 && matches!(after, Some('.' | ')'));
+    if lists || (digits == 0 && matches!(after, Some('-' | '+' | '='))) {
+        escaped.insert(digits, '\\'); // would start a list or underline a heading
+    }
+    escaped
+}
+
+/// Text that Mermaid takes as text.
+fn mermaid(text: &str) -> String {
+    let plain: String = text
+        .chars()
+        .map(|c| if ":;#{}[]\"<>`%".contains(c) { ' ' } else { c })
+        .collect();
+    one_line(&plain).chars().take(TIMELINE_CHARS_MAX).collect()
+}

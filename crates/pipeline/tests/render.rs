@@ -1,0 +1,325 @@
+//! The renderings of one fixed result. `LOVAGE_GOLDEN=write` rewrites the
+//! golden files; the difference is for review.
+
+use std::fs;
+use std::path::Path;
+
+use lovage_pipeline::render::{Dialect, Format, content_type, graph, render};
+use lovage_pipeline::script::types::{ResultStatus, Script, ScriptResult, Timing, Warning};
+use serde_json::{Value, json};
+
+/// Korean, degraded, with a hostile title, an odd address and a doubtful line.
+fn result() -> ScriptResult {
+    serde_json::from_value(json!({
+        "schema": "script-result/1",
+        "job_id": "0193-a",
+        "status": "degraded",
+        "created_at": "2026-11-21T00:00:00Z",
+        "request": {"topic": "한빛시 심야버스", "type": "youtube"},
+        "generator": {"kind": "llm", "name": "openai", "model": "gpt-x", "llm": true, "notice": "언어 모델이 썼습니다."},
+        "corpus": "live",
+        "degraded": ["plan"],
+        "low_evidence": false,
+        "language": "ko",
+        "title": "한빛시 <심야버스>: 3개 노선 # 확대",
+        "outline": [{"id": "what", "heading": "무슨 일이 있었나", "goal": "?", "target_words": 90}],
+        "queries": [{"q": "한빛시 심야버스", "lang": "ko", "hits": 4, "via": ["feeds", "gdelt"]}],
+        "sources": [
+            source("S1", "https://a.example/news?a=(1)|2", "노선 3개로 | *확대* <script>alert(1)</script>", "2026-11-16T09:12:00+09:00", 2, Value::Null),
+            source("S2", "javascript:alert(1)", "사고 책임: \"누가\" {지나}; www.evil.example", "2026-11-12T14:03:00+09:00", 1, Value::Null),
+            source("S3", "https://c.example/copy", "복사된 기사", "yesterday", 0, json!("S1")),
+        ],
+        "script": {"seconds": 12, "words": 20, "sections": [
+            {"id": "what", "heading": "무슨 일이 있었나", "lines": [
+                line("L1", "한빛일보(2026년 11월 16일)에 따르면:", "template", &[], Value::Null, "none"),
+                line("L2", "한빛시가 노선을 3개로 늘린다.", "llm", &["S2", "S1"], json!(0.9), "verified"),
+                line("L3", "1. 요금은 *9000원*이다 <b>.", "llm", &["S1"], json!(0.5), "number_mismatch"),
+            ]},
+            {"id": "next", "heading": "앞으로", "lines": [
+                line("L4", "(자료 없음)", "template", &[], Value::Null, "none"),
+            ]},
+        ]},
+        "timings": [
+            {"step": "plan", "started_at": "2026-11-21T00:00:00Z", "ms": 10, "items": null, "failed": null},
+            {"step": "research", "started_at": "2026-11-21T00:00:00Z", "ms": 1200, "items": 3, "failed": 1},
+            {"step": "write", "started_at": "2026-11-21T00:00:02Z", "ms": 2034, "items": null, "failed": null},
+        ],
+        "usage": {"calls": 2, "prompt_tokens": 812, "completion_tokens": null, "cached_tokens": null, "cost_usd": null, "cost_note": "no price for gpt-x"},
+        "checks": {"citation_coverage": 1.0, "span_exact": null, "number_support": 0.5, "unknown_citations": 1, "urls_removed": 0, "sources_used": 2, "max_redundancy": 0.125},
+        "suggestions": [],
+        "warnings": [{"code": "source_failed", "detail": "gdelt: 429"}],
+    }))
+    .expect("the fixture is well-formed")
+}
+
+fn source(
+    id: &str,
+    url: &str,
+    title: &str,
+    published: &str,
+    citations: usize,
+    duplicate_of: Value,
+) -> Value {
+    json!({
+        "id": id, "url": url, "canonical_url": url, "title": title, "site": "한빛일보", "author": null,
+        "published": published, "date_from": "meta", "fetched_at": "2026-11-21T00:00:00Z", "lang": "ko",
+        "verdict": "ok", "text_from": "selector", "chars": 500, "sha256": null, "relevance": 0.9,
+        "used": citations > 0, "citations": citations, "duplicate_of": duplicate_of,
+        "also_reported_by": [], "error": null,
+    })
+}
+
+fn line(
+    id: &str,
+    text: &str,
+    origin: &str,
+    sources: &[&str],
+    support: Value,
+    check: &str,
+) -> Value {
+    let cites: Vec<Value> = sources
+        .iter()
+        .map(|source| json!({"source": source, "start": 0, "end": 5, "quote": "x"}))
+        .collect();
+    json!({"id": id, "text": text, "origin": origin, "cites": cites, "support": support, "check": check})
+}
+
+fn insufficient() -> ScriptResult {
+    let mut result = result();
+    result.status = ResultStatus::InsufficientSources;
+    result.script = Script::default();
+    result.suggestions = vec![
+        "한빛시 자율주행 심야버스".to_owned(),
+        "Lumen Bay tidal battery".to_owned(),
+    ];
+    result
+        .sources
+        .iter_mut()
+        .for_each(|source| source.used = false);
+    result
+}
+
+fn assert_golden(file: &str, text: &str) {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR"))
+        .join("tests/golden")
+        .join(file);
+    if std::env::var("LOVAGE_GOLDEN").is_ok_and(|mode| mode == "write") {
+        fs::write(&path, text).expect("the fixture is well-formed");
+    }
+    let golden = fs::read_to_string(&path).expect("the fixture is well-formed");
+    assert_eq!(
+        text, golden,
+        "{file} differs; LOVAGE_GOLDEN=write rewrites it"
+    );
+}
+
+#[test]
+fn all_renderings_are_as_recorded() {
+    assert_golden("result.json", &render(&result(), Format::Json));
+    assert_golden("result.md", &render(&result(), Format::Markdown));
+    assert_golden("result.txt", &render(&result(), Format::Chat));
+    assert_golden("graph.json", &sorted(&render(&result(), Format::Graph)));
+    assert_golden(
+        "insufficient.md",
+        &render(&insufficient(), Format::Markdown),
+    );
+    assert_golden("insufficient.txt", &render(&insufficient(), Format::Chat));
+}
+
+/// A graph with its keys in one order, whatever order the map in use keeps.
+fn sorted(graph: &str) -> String {
+    let mut value: Value = serde_json::from_str(graph).expect("a graph is JSON");
+    value.sort_all_objects();
+    serde_json::to_string_pretty(&value).expect("JSON can be written")
+}
+
+#[test]
+fn json_reads_back_as_the_same_result() {
+    let read: ScriptResult = serde_json::from_str(&render(&result(), Format::Json)).unwrap();
+    assert_eq!(read, result());
+}
+
+#[test]
+fn formats_and_dialects_are_read_by_the_name_they_show() {
+    for format in Format::ALL {
+        assert_eq!(format.to_string().parse(), Ok(format));
+        assert!(content_type(format).contains('/'));
+    }
+    for dialect in Dialect::ALL {
+        assert_eq!(dialect.to_string().parse(), Ok(dialect));
+    }
+    let error = "pdf".parse::<Format>().unwrap_err().to_string();
+    assert_eq!(
+        error,
+        "expected one of json, markdown, chat, graph, got \"pdf\""
+    );
+}
+
+#[test]
+fn markdown_lets_no_page_write_markup_or_links() {
+    let text = render(&result(), Format::Markdown);
+    assert!(!text.contains("<script") && !text.contains("<b>"));
+    assert!(!text.contains("javascript:"));
+    let (before, block) = text.split_once("```mermaid").unwrap();
+    let (_, after) = block.split_once("```").unwrap();
+    assert!(!before.contains("www.evil") && !after.contains("www.evil"));
+    assert!(text.contains("](<https://a.example/news?a=%281%29%7C2>)"));
+    assert!(text.contains("\n1\\. 요금은 \\*9000원\\*이다"));
+}
+
+#[test]
+fn every_link_leads_to_a_source() {
+    let result = result();
+    let text = render(&result, Format::Chat) + &render(&result, Format::Markdown);
+    for address in text.split("http").skip(1).map(|rest| format!("http{rest}")) {
+        let known = ["https://a.example/news?a=", "https://c.example/copy"];
+        assert!(
+            known.iter().any(|known| address.starts_with(known)),
+            "{address}"
+        );
+    }
+}
+
+#[test]
+fn the_timeline_is_plain_text_sorted_by_date() {
+    let text = render(&result(), Format::Markdown);
+    let block = text
+        .split("```mermaid\n")
+        .nth(1)
+        .unwrap()
+        .split("```")
+        .next()
+        .unwrap();
+    let lines: Vec<&str> = block.lines().collect();
+    assert_eq!(lines[0], "timeline");
+    assert_eq!(lines[1], "  title 한빛시 심야버스 3개 노선 확대");
+    assert_eq!(
+        lines[2],
+        "  2026-11-12 : 사고 책임 누가 지나 www.evil.example (S2)"
+    );
+    assert!(lines[3].starts_with("  2026-11-16 : 노선 3개로 | *확대* script alert(1) /script"));
+    assert_eq!(lines.len(), 4);
+}
+
+#[test]
+fn a_long_timeline_is_cut() {
+    let mut result = result();
+    let mut source = result.sources[0].clone();
+    source.title = "가".repeat(200);
+    result.sources = vec![source; 30];
+    let text = render(&result, Format::Markdown);
+    assert_eq!(text.matches("\n  2026-11-16 : ").count(), 12);
+    assert!(
+        !text
+            .split("```mermaid")
+            .nth(1)
+            .unwrap()
+            .split("```")
+            .next()
+            .unwrap()
+            .contains(&"가".repeat(61))
+    );
+}
+
+#[test]
+fn chat_numbers_sources_by_first_use_and_marks_doubt() {
+    let text = render(&result(), Format::Chat);
+    assert!(text.contains("한빛시가 노선을 3개로 늘린다. [1][2]\n"));
+    assert!(text.contains("[2] ⚠\n"));
+    assert!(text.contains("[1] 사고 책임"));
+    assert!(text.ends_with("2 sources · 2 LLM calls · 3.24 s · llm\n"));
+}
+
+#[test]
+fn without_sources_every_text_says_so_and_what_to_try() {
+    for format in [Format::Chat, Format::Markdown] {
+        let text = render(&insufficient(), format);
+        assert!(
+            text.contains("원고를 쓰지 않았습니다") && text.contains("- Lumen Bay tidal battery"),
+            "{text}"
+        );
+    }
+    let mut english = insufficient();
+    english.language = lovage_pipeline::script::types::Language::En;
+    assert!(render(&english, Format::Chat).contains("no script was written"));
+}
+
+#[test]
+fn graphs_are_whole_in_every_dialect() {
+    for lines in [false, true] {
+        let canonical: Value =
+            serde_json::from_str(&graph(&result(), Dialect::Canonical, lines)).unwrap();
+        let nodes = canonical["nodes"].as_array().unwrap();
+        let edges = canonical["edges"].as_array().unwrap();
+        let has = |id: &Value| nodes.iter().any(|node| &node["id"] == id);
+        assert!(
+            edges
+                .iter()
+                .all(|edge| has(&edge["source"]) && has(&edge["target"]))
+        );
+        assert_eq!(nodes.iter().any(|node| node["kind"] == "line"), lines);
+        let mut ids: Vec<&str> = nodes
+            .iter()
+            .chain(edges)
+            .map(|item| item["id"].as_str().unwrap())
+            .collect();
+        let count = ids.len();
+        ids.sort_unstable();
+        ids.dedup();
+        assert_eq!(ids.len(), count);
+
+        let other =
+            |dialect| serde_json::from_str::<Value>(&graph(&result(), dialect, lines)).unwrap();
+        assert_eq!(other(Dialect::D3)["links"], canonical["edges"]);
+        let cytoscape = other(Dialect::Cytoscape);
+        assert_eq!(
+            cytoscape["elements"]["nodes"][0]["data"],
+            canonical["nodes"][0]
+        );
+        let reactflow = other(Dialect::Reactflow);
+        assert_eq!(reactflow["nodes"].as_array().unwrap().len(), nodes.len());
+        assert!(
+            reactflow["nodes"]
+                .as_array()
+                .unwrap()
+                .iter()
+                .all(|n| n["position"]["x"].is_number())
+        );
+        assert_eq!(
+            reactflow["nodes"][2]["position"],
+            json!({"x": 240, "y": 90})
+        );
+        assert_eq!(reactflow["nodes"][0]["data"]["label"], "한빛시 심야버스");
+    }
+}
+
+#[test]
+fn an_edge_to_a_source_weighs_its_citations() {
+    let graph: Value = serde_json::from_str(&render(&result(), Format::Graph)).unwrap();
+    let edges = graph["edges"].as_array().unwrap();
+    let edge = edges
+        .iter()
+        .find(|e| e["id"] == "section:what>source:S1")
+        .unwrap();
+    assert_eq!(
+        (edge["kind"].as_str(), edge["weight"].as_u64()),
+        (Some("cites"), Some(2))
+    );
+    assert!(
+        edges
+            .iter()
+            .any(|e| e["kind"] == "duplicate_of" && e["target"] == "source:S1")
+    );
+}
+
+#[test]
+fn an_empty_result_renders() {
+    let mut result = insufficient();
+    result.sources.clear();
+    result.queries.clear();
+    result.timings = Vec::<Timing>::new();
+    result.warnings = Vec::<Warning>::new();
+    for format in Format::ALL {
+        assert!(!render(&result, format).is_empty());
+    }
+}
