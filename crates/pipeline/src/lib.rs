@@ -9,3 +9,17 @@ pub mod net;
 pub mod news;
 pub mod render;
 pub mod script;
+
+use lovage_workflow::{Catalog, Handlers};
+
+use script::{Deps, ScriptHandler};
+
+/// The kinds of this crate. To add one, add its spec here and its handler below.
+pub fn catalog() -> Catalog {
+    Catalog::new([script::spec()])
+}
+
+/// What runs them.
+pub fn handlers(deps: Deps) -> Handlers {
+    Handlers::new().with(script::KIND, ScriptHandler::new(deps))
+}

@@ -20,6 +20,15 @@ pub use write::write;
 /// Name and version, as results show it.
 pub const NAME: &str = "builtin-extractive/1";
 
+/// What is added where the sources are the bundled sample.
+pub(crate) fn sample_notice(language: Language) -> &'static str {
+    if language == Language::Ko {
+        " 기사는 모두 예시용 가상 기사입니다."
+    } else {
+        " The sources are fictional sample articles."
+    }
+}
+
 /// How a result made here introduces itself.
 pub fn generator(language: Language, corpus: Corpus) -> Generator {
     let korean = language == Language::Ko;
@@ -29,11 +38,7 @@ pub fn generator(language: Language, corpus: Corpus) -> Generator {
         "Made by extraction, not by a language model. Sentences with a citation are copied word for word from the source."
     });
     if corpus == Corpus::Sample {
-        notice.push_str(if korean {
-            " 기사는 모두 예시용 가상 기사입니다."
-        } else {
-            " The sources are fictional sample articles."
-        });
+        notice.push_str(sample_notice(language));
     }
     Generator {
         kind: "extractive".to_owned(),

@@ -1,10 +1,47 @@
-//! The recipe of `script.generate`: plan, research, write, in the order they run.
+//! The kind `script.generate`: a topic in, a cited script out.
+//!
+//! [`recipe`] has the steps in the order they run; each step is one file.
 
 pub mod evidence;
+mod fallback;
 pub(crate) mod hangul;
 mod number;
 pub mod parse;
+mod plan;
 pub mod prompt;
+mod recipe;
+mod relay;
 pub mod request;
+mod research;
 pub mod types;
+mod usage;
 pub mod verify;
+mod write;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use lovage_workflow::{InputError, Kind, KindSpec};
+use serde_json::Value;
+
+pub use recipe::{Deps, ScriptHandler};
+
+/// The kind's name.
+pub const KIND: &str = "script.generate";
+/// Longest run of one attempt: all steps at their slowest, and some.
+const TIMEOUT: Duration = Duration::from_secs(15 * 60);
+
+/// What the queue has to know of the kind.
+pub fn spec() -> KindSpec {
+    let kind: Kind = KIND.parse().expect("the name is valid");
+    KindSpec {
+        timeout: Some(TIMEOUT),
+        check: Arc::new(check),
+        ..KindSpec::new(kind, "Write a script on a topic from current news, every sentence cited")
+    }
+}
+
+fn check(input: &Value) -> Result<(), Vec<InputError>> {
+    let wrong = |one: request::Violation| InputError { pointer: one.pointer, message: one.message };
+    request::parse(input).map(|_| ()).map_err(|all| all.into_iter().map(wrong).collect())
+}

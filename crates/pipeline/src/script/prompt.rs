@@ -6,10 +6,11 @@
 use jiff::civil::Date;
 use serde_json::{Value, json};
 
+use crate::extractive;
 use crate::llm::{ChatRequest, Message, Role};
 
 use super::evidence::Evidence;
-use super::types::{Language, Plan, ScriptRequest, ScriptType};
+use super::types::{Corpus, Generator, Language, Plan, ScriptRequest, ScriptType};
 
 /// Version of the planner's prompt and schema.
 pub const PLANNER_VERSION: &str = "planner/1";
@@ -71,6 +72,20 @@ pub fn writer(request: &ScriptRequest, plan: &Plan, evidence: &Evidence) -> Chat
         max_tokens: Some(WRITER_TOKENS_MAX),
         temperature: Some(0.4),
     }
+}
+
+/// How a result written by a model introduces itself.
+pub fn generator(language: Language, corpus: Corpus, model: Option<String>) -> Generator {
+    let korean = language == Language::Ko;
+    let mut notice = String::from(if korean {
+        "이 원고는 언어 모델이 기사를 근거로 썼습니다. 인용은 자동으로 대조했으며, 뜻까지 확인한 것은 아닙니다."
+    } else {
+        "Written by a language model from the cited articles. Citations were compared automatically, which does not prove their meaning."
+    });
+    if corpus == Corpus::Sample {
+        notice.push_str(extractive::sample_notice(language));
+    }
+    Generator { kind: "llm".to_owned(), name: WRITER_VERSION.to_owned(), model, llm: true, notice }
 }
 
 /// What the writer puts where the evidence is silent.

@@ -1,0 +1,392 @@
+//! From the wire to the core and back, field by field.
+
+use std::fmt::Display;
+use std::time::Duration;
+
+use jiff::Timestamp;
+use lovage_client::wire::{
+    CheckpointView, EnqueueRequest, ErrorView, EventView, FieldError, JobState, JobView, Links,
+    NoResult, ProgressView, QueueView, UniqueRequest, WaitingView,
+};
+use lovage_core::attempt::JobError;
+use lovage_core::catalog::{CatalogError, KindSpec};
+use lovage_core::checkpoint::Checkpoint;
+use lovage_core::clock;
+use lovage_core::event::Event;
+use lovage_core::id::{JobId, Priority};
+use lovage_core::job::{Idempotency, Job, NewJob, Unique, Waiting};
+use lovage_core::limits;
+use lovage_core::payload::Payload;
+use lovage_core::query::QueueStats;
+use lovage_core::status::Status;
+use serde_json::Value;
+use serde_json::value::RawValue;
+
+use crate::body;
+use crate::error::{ApiError, at_pointer};
+use crate::idempotency::fingerprint;
+use crate::state::State;
+
+/// Longest `timeout_s`: 7 days.
+const TIMEOUT_S_MAX: u64 = 7 * 24 * 3600;
+
+/// What an enqueue request says outside of its body.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Caller {
+    /// The checked `Idempotency-Key`.
+    pub(crate) key: Option<String>,
+    /// The `traceparent`, when it is one.
+    pub(crate) traceparent: Option<String>,
+}
+
+/// A request as a job to be enqueued at `now`; says everything that is wrong with it.
+pub(crate) fn new_job(
+    request: EnqueueRequest,
+    caller: &Caller,
+    state: &State,
+    now: Timestamp,
+) -> Result<NewJob, ApiError> {
+    let mut fields = Fields::default();
+    let Some(input) = fields.input(&request.input) else {
+        return Err(ApiError::Invalid(fields.errors));
+    };
+    let bytes = request.input.get().len();
+    let kinds = &state.catalog;
+    let spec = match kinds.check(&request.kind, &input, bytes) {
+        Ok(spec) => Some(spec),
+        Err(CatalogError::Input(errors)) => {
+            for error in errors {
+                fields.refuse(&format!("/input{}", error.pointer), error.message);
+            }
+            kinds
+                .kinds()
+                .find(|spec| spec.kind.as_str() == request.kind)
+        }
+        Err(error @ CatalogError::UnknownKind { .. }) => {
+            return Err(ApiError::UnknownKind(error.to_string()));
+        }
+        Err(CatalogError::TooLarge { got, max }) => {
+            let what = "input";
+            return Err(ApiError::ValueTooLarge { what, got, max });
+        }
+    };
+    let spec = spec.expect("a kind whose input was checked is in the catalogue");
+    let idempotency = caller.key.as_ref().map(|key| Idempotency {
+        key: key.clone(),
+        fingerprint: fingerprint(&request),
+    });
+    let mut new = checked(request, spec, &mut fields, now);
+    if !fields.errors.is_empty() {
+        return Err(ApiError::Invalid(fields.errors));
+    }
+    new.idempotency = idempotency;
+    new.traceparent = caller.traceparent.clone();
+    new.keep = state.config.keep;
+    new.keep_dead = state.config.keep_dead;
+    Ok(new)
+}
+
+/// The job, where `fields` has no complaint.
+fn checked(
+    request: EnqueueRequest,
+    spec: &KindSpec,
+    fields: &mut Fields,
+    now: Timestamp,
+) -> NewJob {
+    let id = request.id.map_or_else(|| JobId::at(now), JobId::from);
+    let mut new = NewJob::new(id, spec.kind.clone(), Payload::from(request.input));
+    let queue = request.queue.map(|text| text.parse());
+    new.queue = fields
+        .take("/queue", queue)
+        .unwrap_or_else(|| spec.queue.clone());
+    let priority = request.priority.map(Priority::try_from);
+    new.priority = fields.take("/priority", priority).unwrap_or_default();
+    new.run_at = fields.run_at(request.run_at.as_deref(), request.delay_s, now);
+    new.expires_at = fields.time("/expires_at", request.expires_at.as_deref());
+    if new.run_at.is_some() && new.expires_at.is_some() && new.expires_at <= new.run_at {
+        fields.refuse("/expires_at", "expected a time after run_at");
+    }
+    let attempts_max = request.attempts_max.map(u64::from);
+    new.attempts_max = fields
+        .within(
+            "/attempts_max",
+            attempts_max,
+            u64::from(limits::ATTEMPTS_MAX),
+        )
+        .and_then(|number| u32::try_from(number).ok())
+        .unwrap_or(spec.attempts_max);
+    new.timeout = fields
+        .within("/timeout_s", request.timeout_s, TIMEOUT_S_MAX)
+        .map(Duration::from_secs)
+        .or(spec.timeout);
+    new.backoff = spec.backoff;
+    new.unique = request.unique.map(|unique| fields.unique(unique));
+    new.session = request.session;
+    if let Some(session) = &new.session {
+        fields.label("/session", session);
+    }
+    new.tags = request.tags;
+    if new.tags.len() > limits::TAGS_MAX {
+        let (max, got) = (limits::TAGS_MAX, new.tags.len());
+        fields.refuse("/tags", format!("expected at most {max}, got {got}"));
+    }
+    for (index, tag) in new.tags.iter().enumerate().take(limits::TAGS_MAX) {
+        fields.label(&format!("/tags/{index}"), tag);
+    }
+    new
+}
+
+/// What is wrong with the fields of a request.
+#[derive(Debug, Default)]
+struct Fields {
+    errors: Vec<FieldError>,
+}
+
+impl Fields {
+    fn refuse(&mut self, pointer: &str, detail: impl Into<String>) {
+        self.errors.push(at_pointer(pointer, detail));
+    }
+
+    fn take<T, E: Display>(&mut self, pointer: &str, read: Option<Result<T, E>>) -> Option<T> {
+        match read? {
+            Ok(value) => Some(value),
+            Err(error) => {
+                self.refuse(pointer, error.to_string());
+                None
+            }
+        }
+    }
+
+    /// The input as a value. Valid JSON may still be too deep or hold half a character.
+    fn input(&mut self, raw: &RawValue) -> Option<Value> {
+        match body::read(raw.get()) {
+            Ok(value) => Some(value),
+            Err(error) => {
+                self.refuse("/input", error.to_string());
+                None
+            }
+        }
+    }
+
+    fn time(&mut self, pointer: &str, text: Option<&str>) -> Option<Timestamp> {
+        let text = text?;
+        let read = text.parse::<Timestamp>().ok().map(clock::to_millis);
+        if read.is_none() {
+            let got: String = text.chars().take(40).collect();
+            let expected = "expected a time such as 2026-01-31T09:30:00Z";
+            self.refuse(pointer, format!("{expected}, got {got:?}"));
+        }
+        read
+    }
+
+    fn run_at(
+        &mut self,
+        run_at: Option<&str>,
+        delay_s: Option<u64>,
+        now: Timestamp,
+    ) -> Option<Timestamp> {
+        if run_at.is_some() && delay_s.is_some() {
+            self.refuse("/delay_s", "expected run_at or delay_s, got both");
+        }
+        let delayed = delay_s.map(|seconds| clock::after(now, Duration::from_secs(seconds)));
+        self.time("/run_at", run_at).or(delayed)
+    }
+
+    fn within(&mut self, pointer: &str, number: Option<u64>, max: u64) -> Option<u64> {
+        let number = number?;
+        if (1..=max).contains(&number) {
+            return Some(number);
+        }
+        self.refuse(pointer, format!("expected 1 to {max}, got {number}"));
+        None
+    }
+
+    fn unique(&mut self, unique: UniqueRequest) -> Unique {
+        self.label("/unique/key", &unique.key);
+        let window = self.within("/unique/for_s", unique.for_s, u64::MAX);
+        Unique {
+            key: unique.key,
+            window: window.map(Duration::from_secs),
+        }
+    }
+
+    fn label(&mut self, pointer: &str, text: &str) {
+        if let Err(detail) = check_label(text) {
+            self.refuse(pointer, detail);
+        }
+    }
+}
+
+/// Checks a key, session or tag.
+pub(crate) fn check_label(text: &str) -> Result<(), String> {
+    let max = limits::KEY_BYTES_MAX;
+    if (1..=max).contains(&text.len()) && !text.contains(char::is_control) {
+        return Ok(());
+    }
+    let got = if text.len() > max {
+        format!("{} bytes", text.len())
+    } else {
+        format!("{text:?}")
+    };
+    Err(format!(
+        "expected 1 to {max} bytes without control characters, got {got}"
+    ))
+}
+
+/// A stored job as its enqueue answered it, before anything became of it.
+pub(crate) fn as_enqueued(job: Job) -> Job {
+    let scheduled = job.run_at.is_some_and(|at| at > job.created_at);
+    Job {
+        status: if scheduled {
+            Status::Scheduled
+        } else {
+            Status::Queued
+        },
+        attempt: 0,
+        waiting: None,
+        worker: None,
+        started_at: None,
+        finished_at: None,
+        keep_until: None,
+        error: None,
+        history: Vec::new(),
+        cancel_requested: false,
+        progress: None,
+        result: None,
+        ..job
+    }
+}
+
+/// A job for a caller.
+pub(crate) fn job(job: &Job) -> JobView {
+    let time = |at: Option<Timestamp>| at.map(|at| at.to_string());
+    JobView {
+        id: job.id.uuid(),
+        kind: job.kind.to_string(),
+        queue: job.queue.to_string(),
+        state: state(job.status),
+        priority: job.priority.get(),
+        attempt: job.attempt,
+        attempts_max: job.attempts_max,
+        created_at: job.created_at.to_string(),
+        run_at: time(job.run_at),
+        started_at: time(job.started_at),
+        finished_at: time(job.finished_at),
+        expires_at: time(job.expires_at),
+        waiting: waiting(job),
+        progress: job.progress.as_ref().map(|progress| ProgressView {
+            step: progress.step.clone(),
+            current: progress.current,
+            total: progress.total,
+            message: progress.message.clone(),
+        }),
+        error: job.error.as_ref().map(error),
+        session: job.session.clone(),
+        tags: job.tags.clone(),
+        links: links(job),
+    }
+}
+
+fn waiting(job: &Job) -> Option<WaitingView> {
+    let (reason, until) = match (job.status, job.waiting) {
+        (_, Some(Waiting { reason, until })) => (reason.as_str(), Some(until)),
+        (Status::Scheduled, None) => ("scheduled", job.run_at),
+        (Status::Queued, None) => ("queued", None),
+        _ => return None,
+    };
+    Some(WaitingView {
+        reason: reason.to_owned(),
+        until: until.map(|at| at.to_string()),
+        position: None,
+    })
+}
+
+fn links(job: &Job) -> Links {
+    let this = path(&job.id);
+    let below = |name: &str| format!("{this}/{name}");
+    let retryable = matches!(job.status, Status::Failed | Status::Cancelled);
+    Links {
+        events: below("events"),
+        result: below("result"),
+        checkpoints: below("checkpoints"),
+        cancel: (!job.status.is_final()).then(|| below("cancel")),
+        retry: retryable.then(|| below("retry")),
+        this,
+    }
+}
+
+/// The path of a job.
+pub(crate) fn path(id: &JobId) -> String {
+    format!("/v1/jobs/{id}")
+}
+
+/// A status for a caller.
+pub(crate) fn state(status: Status) -> JobState {
+    match status {
+        Status::Scheduled => JobState::Scheduled,
+        Status::Queued => JobState::Queued,
+        Status::Running => JobState::Running,
+        Status::Waiting => JobState::Waiting,
+        Status::Succeeded => JobState::Succeeded,
+        Status::Failed => JobState::Failed,
+        Status::Cancelled => JobState::Cancelled,
+    }
+}
+
+fn error(error: &JobError) -> ErrorView {
+    ErrorView {
+        code: error.code.clone(),
+        message: error.message.clone(),
+        retryable: error.retryable,
+    }
+}
+
+/// The end of a job that gave no result.
+pub(crate) fn no_result(job: &Job) -> NoResult {
+    NoResult {
+        id: job.id.uuid(),
+        state: state(job.status),
+        error: job.error.as_ref().map(error),
+    }
+}
+
+/// An event for a caller.
+pub(crate) fn event(event: &Event) -> EventView {
+    EventView {
+        seq: event.seq,
+        at: event.at.to_string(),
+        job_id: event.job.uuid(),
+        kind: event.kind.clone(),
+        step: event.step.clone(),
+        data: raw(&event.data),
+    }
+}
+
+/// A checkpoint for a caller.
+pub(crate) fn checkpoint(checkpoint: &Checkpoint) -> CheckpointView {
+    CheckpointView {
+        step: checkpoint.step.clone(),
+        occurrence: checkpoint.occurrence,
+        fingerprint: checkpoint.fingerprint.clone(),
+        value: raw(&checkpoint.value),
+    }
+}
+
+fn raw(payload: &Payload) -> Box<RawValue> {
+    payload.read().expect("a payload is a JSON document")
+}
+
+/// A queue for a caller.
+pub(crate) fn queue(stats: &QueueStats) -> QueueView {
+    QueueView {
+        queue: stats.queue.to_string(),
+        paused: stats.paused,
+        scheduled: stats.scheduled,
+        queued: stats.queued,
+        running: stats.running,
+        waiting: stats.waiting,
+        succeeded_total: stats.succeeded_total,
+        failed_total: stats.failed_total,
+        cancelled_total: stats.cancelled_total,
+    }
+}

@@ -1,0 +1,9 @@
+//! One resource per file.
+
+pub(crate) mod batches;
+pub(crate) mod checkpoints;
+pub(crate) mod events;
+pub(crate) mod health;
+pub(crate) mod jobs;
+pub(crate) mod queues;
+pub(crate) mod result;

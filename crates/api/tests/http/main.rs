@@ -1,0 +1,14 @@
+//! The interface on a real socket, over the model of a store.
+
+#![expect(clippy::unwrap_used, reason = "a test that cannot be set up must fail")]
+
+mod batches;
+mod bounds;
+mod down;
+mod enqueue;
+mod events;
+mod jobs;
+mod lifecycle;
+mod openapi;
+mod result;
+mod support;

@@ -1,0 +1,329 @@
+//! The command line.
+
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+use uuid::Uuid;
+
+/// A job queue and worker system for long, costly LLM jobs.
+#[derive(Debug, Parser)]
+#[command(name = "lovage", version, propagate_version = true, after_help = EXITS)]
+pub(crate) struct Cli {
+    /// Settings file; without it ./lovage.toml, if there is one.
+    #[arg(long, global = true, value_name = "FILE", env = "LOVAGE_CONFIG")]
+    pub(crate) config: Option<PathBuf>,
+    /// What to do.
+    #[command(subcommand)]
+    pub(crate) command: Command,
+}
+
+const EXITS: &str =
+    "Exit codes: 0 ok, 1 error, 2 usage, 3 job failed or sources insufficient, 4 timed out, 130 interrupted";
+
+/// Every command.
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// Write one script here and now, on the embedded store: no server, no key.
+    Generate(Generate),
+    /// Serve API, worker and store in one process.
+    Up(Up),
+    /// Serve the API.
+    Api(Api),
+    /// Run jobs.
+    Worker(Worker),
+    /// Enqueue a job at a server; prints its id.
+    Enqueue(Enqueue),
+    /// Show a job.
+    Status(Target),
+    /// Wait until a job is over, then show it.
+    Wait(Wait),
+    /// Print a job's result.
+    Result(ResultOf),
+    /// Follow a job's events.
+    Watch(Watch),
+    /// List jobs.
+    List(List),
+    /// Cancel a job.
+    Cancel(Target),
+    /// Run a failed or cancelled job again from its last checkpoint.
+    Retry(Target),
+    /// Measure this machine: the queue, and the Redis floor in the same run.
+    Bench(Bench),
+    /// Check or show the settings.
+    Config {
+        /// What to do with them.
+        #[command(subcommand)]
+        action: ConfigAction,
+    },
+    /// Print completions for a shell.
+    Completions {
+        /// Which shell.
+        shell: clap_complete::Shell,
+    },
+}
+
+/// Arguments of `generate`.
+#[derive(Debug, Args)]
+pub(crate) struct Generate {
+    /// What the script is about, 1 to 500 characters.
+    #[arg(required_unless_present = "resume", value_name = "TOPIC")]
+    pub(crate) topic: Option<String>,
+    /// Kind of text.
+    #[arg(long = "type", value_enum, default_value = "youtube")]
+    pub(crate) script_type: ScriptType,
+    /// Language; auto is the topic's.
+    #[arg(long, value_enum, default_value = "auto")]
+    pub(crate) lang: Lang,
+    /// Format of the script on stdout.
+    #[arg(short, long, value_enum, default_value = "markdown")]
+    pub(crate) output: Format,
+    /// Folder of the embedded store.
+    #[arg(long, value_name = "DIR")]
+    pub(crate) data: Option<PathBuf>,
+    /// Go on with an interrupted job from its last checkpoint.
+    #[arg(long, value_name = "ID", conflicts_with = "topic")]
+    pub(crate) resume: Option<Uuid>,
+}
+
+/// Arguments of `up`.
+#[derive(Debug, Args)]
+pub(crate) struct Up {
+    /// Address to listen on.
+    #[arg(long, value_name = "HOST:PORT")]
+    pub(crate) listen: Option<String>,
+    /// Folder of the embedded store.
+    #[arg(long, value_name = "DIR")]
+    pub(crate) data: Option<PathBuf>,
+}
+
+/// Arguments of `api`.
+#[derive(Debug, Args)]
+pub(crate) struct Api {
+    /// Address to listen on.
+    #[arg(long, value_name = "HOST:PORT")]
+    pub(crate) listen: Option<String>,
+}
+
+/// Arguments of `worker`.
+#[derive(Debug, Args)]
+pub(crate) struct Worker {
+    /// Jobs held at once.
+    #[arg(long, value_name = "N")]
+    pub(crate) concurrency: Option<u32>,
+    /// Queue to take jobs from; may be given more than once.
+    #[arg(long = "queue", value_name = "NAME")]
+    pub(crate) queues: Vec<String>,
+}
+
+/// Which server to talk to.
+#[derive(Debug, Args)]
+pub(crate) struct Server {
+    /// Address of the API.
+    #[arg(long, value_name = "URL", env = "LOVAGE_URL", default_value = "http://127.0.0.1:8080")]
+    pub(crate) server: String,
+    /// Key of the API.
+    #[arg(long, value_name = "KEY", env = "LOVAGE_API_KEY", hide_env_values = true)]
+    pub(crate) api_key: Option<String>,
+}
+
+/// How to print what a server says.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Output {
+    /// For people.
+    Table,
+    /// For programs.
+    Json,
+}
+
+/// Arguments of commands about one job.
+#[derive(Debug, Args)]
+pub(crate) struct Target {
+    /// The job's id.
+    pub(crate) id: Uuid,
+    /// How to print it.
+    #[arg(short, long, value_enum, default_value = "table")]
+    pub(crate) output: Output,
+    #[command(flatten)]
+    pub(crate) server: Server,
+}
+
+/// Arguments of `enqueue`.
+#[derive(Debug, Args)]
+pub(crate) struct Enqueue {
+    /// What to do, such as script.generate.
+    pub(crate) kind: String,
+    /// The job's input: a JSON document, @FILE, or - for stdin.
+    pub(crate) input: String,
+    /// Queue to wait in.
+    #[arg(long)]
+    pub(crate) queue: Option<String>,
+    /// 0 to 9, 9 first.
+    #[arg(long)]
+    pub(crate) priority: Option<u8>,
+    /// Seconds before it may start.
+    #[arg(long, value_name = "SECONDS")]
+    pub(crate) delay: Option<u64>,
+    /// Attempts before it has failed.
+    #[arg(long, value_name = "N")]
+    pub(crate) attempts: Option<u32>,
+    /// Seconds one attempt may take.
+    #[arg(long, value_name = "SECONDS")]
+    pub(crate) timeout: Option<u64>,
+    /// Conversation it belongs to.
+    #[arg(long)]
+    pub(crate) session: Option<String>,
+    /// Label to find it by; may be given more than once.
+    #[arg(long = "tag")]
+    pub(crate) tags: Vec<String>,
+    /// The same key and job gives the same job again instead of a second one.
+    #[arg(long, value_name = "KEY")]
+    pub(crate) idempotency_key: Option<String>,
+    /// How to print the job.
+    #[arg(short, long, value_enum)]
+    pub(crate) output: Option<Output>,
+    #[command(flatten)]
+    pub(crate) server: Server,
+}
+
+/// Arguments of `wait`.
+#[derive(Debug, Args)]
+pub(crate) struct Wait {
+    #[command(flatten)]
+    pub(crate) target: Target,
+    /// Seconds to wait at most.
+    #[arg(long, default_value_t = 600)]
+    pub(crate) timeout: u64,
+}
+
+/// Arguments of `result`.
+#[derive(Debug, Args)]
+pub(crate) struct ResultOf {
+    /// The job's id.
+    pub(crate) id: Uuid,
+    /// Format of the result; a job that is no script has json only.
+    #[arg(short, long, value_enum, default_value = "json")]
+    pub(crate) output: Format,
+    #[command(flatten)]
+    pub(crate) server: Server,
+}
+
+/// Arguments of `watch`.
+#[derive(Debug, Args)]
+pub(crate) struct Watch {
+    /// The job's id.
+    pub(crate) id: Uuid,
+    /// Begin after this event.
+    #[arg(long, default_value_t = 0, value_name = "SEQ")]
+    pub(crate) after: u64,
+    /// How to print the events.
+    #[arg(short, long, value_enum, default_value = "table")]
+    pub(crate) output: Output,
+    #[command(flatten)]
+    pub(crate) server: Server,
+}
+
+/// Arguments of `list`.
+#[derive(Debug, Args)]
+pub(crate) struct List {
+    /// Only jobs in this state; may be given more than once.
+    #[arg(long = "state")]
+    pub(crate) states: Vec<String>,
+    /// Only this queue.
+    #[arg(long)]
+    pub(crate) queue: Option<String>,
+    /// Only this kind.
+    #[arg(long)]
+    pub(crate) kind: Option<String>,
+    /// Only this session.
+    #[arg(long)]
+    pub(crate) session: Option<String>,
+    /// Only with this tag.
+    #[arg(long)]
+    pub(crate) tag: Option<String>,
+    /// Jobs to print at most.
+    #[arg(long, default_value_t = 50)]
+    pub(crate) limit: usize,
+    /// How to print them.
+    #[arg(short, long, value_enum, default_value = "table")]
+    pub(crate) output: Output,
+    #[command(flatten)]
+    pub(crate) server: Server,
+}
+
+/// Arguments of `bench`.
+#[derive(Debug, Args)]
+pub(crate) struct Bench {
+    /// Jobs per measurement.
+    #[arg(long, default_value_t = 20_000)]
+    pub(crate) jobs: usize,
+    /// Slots of the worker.
+    #[arg(long, default_value_t = 256)]
+    pub(crate) concurrency: usize,
+    /// How to print the figures.
+    #[arg(short, long, value_enum, default_value = "table")]
+    pub(crate) output: Output,
+}
+
+/// Arguments of `config`.
+#[derive(Debug, Subcommand)]
+pub(crate) enum ConfigAction {
+    /// Say whether the settings are good.
+    Check,
+    /// Print the settings in force, secrets masked.
+    Show,
+}
+
+macro_rules! named {
+    ($(#[$doc:meta])* $name:ident { $($(#[$variant_doc:meta])* $variant:ident = $text:literal),+ $(,)? }) => {
+        $(#[$doc])*
+        #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+        pub(crate) enum $name { $($(#[$variant_doc])* $variant),+ }
+
+        impl $name {
+            /// The name used everywhere.
+            pub(crate) fn as_str(self) -> &'static str {
+                match self { $(Self::$variant => $text),+ }
+            }
+        }
+    };
+}
+
+named!(
+    /// Kind of text.
+    ScriptType {
+        /// A narrated video of about five minutes.
+        Youtube = "youtube",
+        /// A short news piece.
+        News = "news",
+        /// A clip of under a minute.
+        Short = "short",
+        /// A blog post.
+        Blog = "blog",
+        /// A longer report.
+        Report = "report",
+    }
+);
+named!(
+    /// Language of the text.
+    Lang {
+        /// The topic's.
+        Auto = "auto",
+        /// Korean.
+        Ko = "ko",
+        /// English.
+        En = "en",
+    }
+);
+named!(
+    /// Format of a result.
+    Format {
+        /// A report with sources and a timeline.
+        Markdown = "markdown",
+        /// Plain text to read in a chat.
+        Chat = "chat",
+        /// Nodes and edges.
+        Graph = "graph",
+        /// Everything.
+        Json = "json",
+    }
+);

@@ -1,0 +1,162 @@
+//! `lovage generate`: one script, here and now, through the real queue on the embedded store.
+
+use std::io::Write;
+use std::sync::Arc;
+use std::time::Duration;
+
+use lovage_core::broker::{Broker, Enqueued, RedriveReply};
+use lovage_core::error::BrokerError;
+use lovage_core::id::{JobId, QueueName};
+use lovage_core::job::{Job, NewJob};
+use lovage_core::limits;
+use lovage_core::payload::Payload;
+use lovage_core::status::Status;
+use lovage_pipeline::render::{self, Format};
+use lovage_pipeline::script::types::{ResultStatus, ScriptResult};
+use lovage_pipeline::script::{self, request};
+use serde_json::json;
+use tokio_util::sync::CancellationToken;
+
+use super::{Flag, given};
+use crate::args::Generate;
+use crate::compose;
+use crate::config::Settings;
+use crate::exit::{self, Exit};
+use crate::view::steps::Steps;
+
+/// Jobs of this command wait apart from those of a server on the same store.
+const QUEUE: &str = "generate";
+
+pub(crate) fn flags(args: &Generate) -> Vec<Flag> {
+    given([("store.data", args.data.as_ref().map(|path| path.display().to_string().into()))])
+}
+
+pub(crate) async fn run(args: &Generate, settings: Settings) -> Result<(), Exit> {
+    crate::telemetry::init_quiet(&settings.log);
+    let input = args.topic.as_deref().map(|topic| input(args, topic)).transpose()?;
+    let broker = compose::embedded(&settings).await?;
+    let id = match (args.resume, input) {
+        (Some(id), _) => resume(broker.as_ref(), id.into()).await?,
+        (None, Some(input)) => enqueue(broker.as_ref(), input).await?,
+        (None, None) => return Err(Exit::new(exit::USAGE, "expected a topic, or --resume ID")),
+    };
+    let queue = queue();
+    let worker = compose::worker(&settings, broker.clone(), vec![queue])?;
+    let stop = CancellationToken::new();
+    let running = tokio::spawn(worker.run(stop.clone().cancelled_owned()));
+    let ended = tokio::select! {
+        job = follow(broker.as_ref(), id) => Some(job),
+        signal = tokio::signal::ctrl_c() => {
+            signal.map_err(|error| Exit::because("cannot listen for Ctrl-C", &error))?;
+            None
+        }
+    };
+    if ended.is_none() {
+        // Cancelled, so that no later run takes it up unasked; its checkpoints stay.
+        broker.cancel(&id).await.map_err(store)?;
+        wait_final(broker.as_ref(), id).await?;
+    }
+    stop.cancel();
+    let worked = running.await.map_err(|error| Exit::because("the worker broke", &error))?;
+    worked.map_err(|error| Exit::because("the worker ended", &error))?;
+    match ended {
+        Some(job) => print(&job?, args.output.as_str().parse().expect("both name the same formats")),
+        None => Err(Exit::new(exit::INTERRUPTED, format!("interrupted; go on with: lovage generate --resume {id}"))),
+    }
+}
+
+fn queue() -> QueueName {
+    QUEUE.parse().expect("the name is valid")
+}
+
+fn store(error: BrokerError) -> Exit {
+    Exit::because("the store failed", &error)
+}
+
+fn input(args: &Generate, topic: &str) -> Result<Payload, Exit> {
+    let input = json!({ "topic": topic, "type": args.script_type.as_str(), "language": args.lang.as_str() });
+    let request = request::parse(&input).map_err(|wrong| {
+        let wrong: Vec<_> = wrong.iter().map(|one| format!("{}: {}", one.pointer.trim_start_matches('/'), one.message)).collect();
+        Exit::new(exit::USAGE, wrong.join("; "))
+    })?;
+    Payload::of(&request).map_err(|error| Exit::because("the request has no JSON form", &error))
+}
+
+async fn enqueue(broker: &dyn Broker, input: Payload) -> Result<JobId, Exit> {
+    let id = JobId::at(compose::clock().now());
+    let job = NewJob { queue: queue(), ..NewJob::new(id, script::KIND.parse().expect("the kind is valid"), input) };
+    match broker.enqueue(vec![job], false).await.map_err(store)?.first() {
+        Some(Enqueued::Accepted(_)) => Ok(id),
+        other => Err(Exit::new(exit::ERROR, format!("the store refused the job: {other:?}"))),
+    }
+}
+
+/// Makes an interrupted job runnable again; one that is over is only shown.
+async fn resume(broker: &dyn Broker, id: JobId) -> Result<JobId, Exit> {
+    match broker.redrive(&id).await.map_err(store)? {
+        RedriveReply::Queued => Ok(id),
+        RedriveReply::Refused(Status::Running) => {
+            eprintln!(
+                "job {id} is held by a process that may have died; it goes on within {} s",
+                (limits::LEASE + limits::SWEEP).as_secs()
+            );
+            Ok(id)
+        }
+        RedriveReply::Refused(_) => Ok(id),
+        RedriveReply::Duplicate(other) => Err(Exit::new(exit::ERROR, format!("job {other} runs in its place"))),
+        RedriveReply::NotFound => {
+            let hint = "the id is printed when a run is interrupted; is this the same --data folder?";
+            Err(Exit::new(exit::USAGE, format!("no job {id} in this store; {hint}")))
+        }
+    }
+}
+
+/// Shows the job's steps until it is final.
+async fn follow(broker: &dyn Broker, id: JobId) -> Result<Job, Exit> {
+    let steps = Steps::new();
+    let mut after = 0;
+    loop {
+        let page = broker.events(&id, after, limits::EVENT_PAGE_MAX, limits::WAIT_MAX).await.map_err(store)?;
+        let page = page.ok_or_else(|| Exit::new(exit::ERROR, format!("job {id} is gone")))?;
+        for event in &page.events {
+            steps.event(&event.kind, event.step.as_deref(), event.data.as_str());
+            after = event.seq;
+        }
+        if page.ended {
+            return get(broker, id).await;
+        }
+    }
+}
+
+async fn wait_final(broker: &dyn Broker, id: JobId) -> Result<(), Exit> {
+    let last = u64::MAX;
+    let wait = limits::LEASE + Duration::from_secs(5);
+    broker.events(&id, last, 1, wait).await.map_err(store)?;
+    Ok(())
+}
+
+async fn get(broker: &dyn Broker, id: JobId) -> Result<Job, Exit> {
+    broker.get(&id).await.map_err(store)?.ok_or_else(|| Exit::new(exit::ERROR, format!("job {id} is gone")))
+}
+
+fn print(job: &Job, format: Format) -> Result<(), Exit> {
+    let Some(result) = &job.result else {
+        let error = job.error.as_ref().map_or_else(|| job.status.to_string(), |error| error.message.clone());
+        return Err(Exit::new(exit::JOB_FAILED, format!("{error}; try again with: lovage generate --resume {}", job.id)));
+    };
+    let result: ScriptResult = result.read().map_err(|error| Exit::because("the result cannot be read", &error))?;
+    let text = render::render(&result, format);
+    let mut out = std::io::stdout().lock();
+    let written = out.write_all(text.as_bytes()).and_then(|()| if text.ends_with('\n') { Ok(()) } else { out.write_all(b"\n") });
+    written.and_then(|()| out.flush()).map_err(|error| Exit::because("cannot print", &error))?;
+    match result.status {
+        ResultStatus::Ok | ResultStatus::Degraded => Ok(()),
+        ResultStatus::InsufficientSources => Err(insufficient(&result)),
+    }
+}
+
+fn insufficient(result: &ScriptResult) -> Exit {
+    let topics: Vec<_> = result.suggestions.iter().map(|topic| format!("\n  lovage generate {topic:?}")).collect();
+    let hint = if topics.is_empty() { String::new() } else { format!("; these topics can be tried:{}", topics.concat()) };
+    Exit::new(exit::JOB_FAILED, format!("the sources do not cover this topic: nothing was written{hint}"))
+}

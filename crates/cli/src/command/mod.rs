@@ -1,0 +1,54 @@
+//! One file per command.
+
+mod api;
+mod bench;
+mod completions;
+mod config;
+mod enqueue;
+mod generate;
+mod list;
+mod remote;
+mod result;
+mod up;
+mod watch;
+mod worker;
+
+use crate::args::{Cli, Command, ConfigAction};
+use crate::config::{Settings, Sources};
+use crate::exit::Exit;
+
+/// Runs a command to its end.
+pub(crate) async fn run(cli: Cli) -> Result<(), Exit> {
+    let load = |flags| settings(&cli.config, flags);
+    match cli.command {
+        Command::Generate(args) => generate::run(&args, load(generate::flags(&args))?).await,
+        Command::Up(args) => up::run(load(up::flags(&args))?).await,
+        Command::Api(args) => api::run(load(api::flags(&args))?).await,
+        Command::Worker(args) => worker::run(load(worker::flags(&args))?).await,
+        Command::Enqueue(args) => enqueue::run(args).await,
+        Command::Status(args) => remote::status(&args).await,
+        Command::Wait(args) => remote::wait(&args).await,
+        Command::Result(args) => result::run(&args).await,
+        Command::Watch(args) => watch::run(&args).await,
+        Command::List(args) => list::run(&args).await,
+        Command::Cancel(args) => remote::cancel(&args).await,
+        Command::Retry(args) => remote::retry(&args).await,
+        Command::Bench(args) => bench::run(&args).await,
+        Command::Config { action: ConfigAction::Check } => config::check(&load(Vec::new())?),
+        Command::Config { action: ConfigAction::Show } => config::show(&load(Vec::new())?),
+        Command::Completions { shell } => completions::run(shell),
+    }
+}
+
+/// A setting given as a flag: its dotted name and its value.
+pub(crate) type Flag = (String, toml::Value);
+
+fn settings(file: &Option<std::path::PathBuf>, flags: Vec<Flag>) -> Result<Settings, Exit> {
+    let sources = Sources::of_process(file.clone(), flags);
+    Settings::load(sources).map_err(|error| Exit::new(crate::exit::USAGE, error))
+}
+
+/// The flags that were given, as settings.
+fn given<const N: usize>(flags: [(&str, Option<toml::Value>); N]) -> Vec<Flag> {
+    flags.into_iter().filter_map(|(key, value)| Some((key.to_owned(), value?))).collect()
+}

@@ -1,0 +1,42 @@
+//! `lovage up`: API, worker and store in one process.
+
+use tokio_util::sync::CancellationToken;
+
+use super::api::{listen, stopped};
+use super::{Flag, given};
+use crate::args::Up;
+use crate::command::worker::queues;
+use crate::compose;
+use crate::config::Settings;
+use crate::exit::Exit;
+use crate::telemetry;
+
+pub(crate) fn flags(args: &Up) -> Vec<Flag> {
+    given([
+        ("api.listen", args.listen.clone().map(Into::into)),
+        ("store.data", args.data.as_ref().map(|path| path.display().to_string().into())),
+    ])
+}
+
+pub(crate) async fn run(settings: Settings) -> Result<(), Exit> {
+    telemetry::init(&settings.log);
+    let listener = listen(&settings).await?;
+    let broker = compose::broker(&settings).await?;
+    let worker = compose::worker(&settings, broker.clone(), queues(&settings)?)?;
+    let state = compose::api(&settings, broker).with_worker(worker.health());
+    let stop = CancellationToken::new();
+    let serving = tokio::spawn(lovage_api::serve(listener, state, stop.clone().cancelled_owned()));
+    let mut working = tokio::spawn(worker.run(stop.clone().cancelled_owned()));
+    let early = tokio::select! {
+        signal = stopped() => { signal?; None }
+        ended = &mut working => Some(ended),
+    };
+    stop.cancel();
+    let ended = match early {
+        Some(ended) => ended,
+        None => working.await,
+    };
+    serving.await.map_err(|error| Exit::because("the API broke", &error))?;
+    let ended = ended.map_err(|error| Exit::because("the worker broke", &error))?;
+    ended.map_err(|error| Exit::because("the worker ended", &error))
+}

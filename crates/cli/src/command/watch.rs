@@ -1,0 +1,40 @@
+//! `lovage watch`.
+
+use futures_util::TryStreamExt;
+use lovage_client::wire::EventView;
+
+use super::remote::{client, refused};
+use crate::args::{Output, Watch};
+use crate::exit::{self, Exit};
+use crate::view::steps::Steps;
+
+pub(crate) async fn run(args: &Watch) -> Result<(), Exit> {
+    let mut events = Box::pin(client(&args.server)?.events(args.id, args.after));
+    let steps = Steps::new();
+    let mut last = None;
+    while let Some(event) = events.try_next().await.map_err(refused)? {
+        show(&steps, &event, args.output)?;
+        last = Some(event.kind);
+    }
+    drop(steps);
+    match last.as_deref() {
+        Some("failed" | "cancelled") => {
+            Err(Exit::new(exit::JOB_FAILED, format!("the job is {}", last.unwrap_or_default())))
+        }
+        _ => Ok(()),
+    }
+}
+
+fn show(steps: &Steps, event: &EventView, output: Output) -> Result<(), Exit> {
+    match output {
+        Output::Json => {
+            let line = serde_json::to_string(event).map_err(|error| Exit::because("cannot print", &error))?;
+            println!("{line}");
+        }
+        Output::Table if steps.visible() => steps.event(&event.kind, event.step.as_deref(), event.data.get()),
+        Output::Table => {
+            println!("{:>4} {} {:<16} {}", event.seq, event.at, event.kind, event.step.as_deref().unwrap_or("-"));
+        }
+    }
+    Ok(())
+}

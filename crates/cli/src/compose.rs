@@ -1,0 +1,162 @@
+//! From settings to the real parts: which store, which model, which sources.
+
+use std::sync::Arc;
+
+use lovage_api::{ApiConfig, Render, Rendered, State};
+use lovage_broker_redis::{RedisBroker, RedisConfig};
+use lovage_broker_sqlite::{SqliteBroker, SqliteConfig};
+use lovage_core::broker::Broker;
+use lovage_core::clock::{Clock, SystemClock};
+use lovage_core::id::QueueName;
+use lovage_core::payload::Payload;
+use lovage_pipeline::llm::{Llm, OpenAi, OpenAiConfig};
+use lovage_pipeline::net::{ClientSettings, GuardedClient};
+use lovage_pipeline::news::Research;
+use lovage_pipeline::render::{self, Format};
+use lovage_pipeline::script::types::ScriptResult;
+use lovage_pipeline::script::{self, Deps};
+use lovage_worker::{Worker, WorkerConfig};
+use tokio::sync::Semaphore;
+use url::Url;
+
+use crate::config::{LlmProvider, ResearchSource, Settings, Synchronous};
+use crate::exit::{self, Exit};
+
+/// Where site owners reach whoever runs this.
+const CONTACT: &str = "https://github.com/lovage/lovage";
+
+/// The clock everything runs on.
+pub(crate) fn clock() -> Arc<dyn Clock> {
+    Arc::new(SystemClock)
+}
+
+/// The store the settings name: Redis when there is a URL, else the embedded one.
+pub(crate) async fn broker(settings: &Settings) -> Result<Arc<dyn Broker>, Exit> {
+    if settings.store.url.expose().is_empty() { embedded(settings).await } else { redis(settings).await }
+}
+
+async fn redis(settings: &Settings) -> Result<Arc<dyn Broker>, Exit> {
+    let config = RedisConfig {
+        prefix: settings.store.prefix.clone(),
+        lease: settings.store.lease_s,
+        ..RedisConfig::new(settings.store.url.expose())
+    };
+    let broker = RedisBroker::connect(config).await.map_err(|error| Exit::because("the Redis store cannot be used", &error))?;
+    Ok(Arc::new(broker))
+}
+
+/// The store in the data folder.
+pub(crate) async fn embedded(settings: &Settings) -> Result<Arc<dyn Broker>, Exit> {
+    let folder = &settings.store.data;
+    std::fs::create_dir_all(folder)
+        .map_err(|error| Exit::new(exit::ERROR, format!("cannot make the folder {}: {error}", folder.display())))?;
+    let config = SqliteConfig {
+        lease: settings.store.lease_s,
+        synchronous: match settings.store.synchronous {
+            Synchronous::Normal => lovage_broker_sqlite::Synchronous::Normal,
+            Synchronous::Full => lovage_broker_sqlite::Synchronous::Full,
+        },
+        ..SqliteConfig::new(folder.join("lovage.db"), clock())
+    };
+    let what = format!("the store in {} cannot be used", folder.display());
+    let broker = SqliteBroker::open(config).await.map_err(|error| Exit::because(&what, &error))?;
+    Ok(Arc::new(broker))
+}
+
+/// What the script pipeline needs, as the settings say.
+pub(crate) fn deps(settings: &Settings) -> Result<Deps, Exit> {
+    Ok(Deps { llm: llm(settings)?, research: Arc::new(research(settings)?) })
+}
+
+fn llm(settings: &Settings) -> Result<Option<Arc<dyn Llm>>, Exit> {
+    let llm = &settings.llm;
+    let named = !llm.api_key.expose().is_empty() || settings.is_set("llm.base_url");
+    let wanted = match llm.provider {
+        LlmProvider::Extractive => false,
+        LlmProvider::Openai => true,
+        LlmProvider::Auto => named,
+    };
+    if !wanted {
+        return Ok(None);
+    }
+    let bearer = llm.key_header.eq_ignore_ascii_case("authorization");
+    let config = OpenAiConfig {
+        api_key: Some(lovage_pipeline::llm::Secret::new(llm.api_key.expose())),
+        key_header: (!bearer).then(|| llm.key_header.clone()),
+        idle_timeout: llm.idle_timeout_s,
+        total_timeout: llm.timeout_s,
+        ..OpenAiConfig::new(&llm.base_url, &llm.model)
+    };
+    let permits = Arc::new(Semaphore::new(llm.concurrency));
+    let seed = clock().now().as_nanosecond() as u64 ^ u64::from(std::process::id());
+    let openai = OpenAi::new(config, permits, seed).map_err(|error| Exit::because("llm settings", &error))?;
+    Ok(Some(Arc::new(openai)))
+}
+
+fn research(settings: &Settings) -> Result<Research, Exit> {
+    let research = &settings.research;
+    let live = match research.source {
+        ResearchSource::Sample => false,
+        ResearchSource::Live => true,
+        ResearchSource::Auto => !research.feeds.is_empty(),
+    };
+    if !live {
+        return Ok(Research::sample());
+    }
+    let client = ClientSettings {
+        trusted_hosts: research.trusted_hosts.clone(),
+        downloads: research.concurrency,
+        ..ClientSettings::new(CONTACT)
+    };
+    let fetch = GuardedClient::new(&client).map_err(|error| Exit::because("research settings", &error))?;
+    let feeds: Vec<Url> = research.feeds.clone();
+    Ok(Research::live(feeds, Arc::new(fetch)).with_host_gap(research.host_pause_ms))
+}
+
+/// A worker that knows every kind.
+pub(crate) fn worker(settings: &Settings, broker: Arc<dyn Broker>, queues: Vec<QueueName>) -> Result<Worker, Exit> {
+    let config = WorkerConfig {
+        blocking_threads: settings.worker.blocking_threads,
+        grace: settings.worker.grace_s,
+        ..WorkerConfig::new(queues, settings.worker.concurrency)
+    };
+    Ok(Worker::new(broker, lovage_pipeline::handlers(deps(settings)?), clock(), config))
+}
+
+/// The API over a store.
+pub(crate) fn api(settings: &Settings, broker: Arc<dyn Broker>) -> State {
+    let config = ApiConfig {
+        body_bytes_max: settings.api.body_bytes_max,
+        keep: settings.store.keep_result_s,
+        keep_dead: settings.store.keep_failed_s,
+        ..ApiConfig::default()
+    };
+    State::new(broker, Arc::new(lovage_pipeline::catalog()), Arc::new(ScriptRender), clock(), config)
+}
+
+/// Renders scripts; results of other kinds are JSON only.
+struct ScriptRender;
+
+impl Render for ScriptRender {
+    fn formats(&self, kind: &str) -> Vec<&'static str> {
+        if kind == script::KIND { Format::ALL.iter().map(|format| format.as_str()).collect() } else { vec!["json"] }
+    }
+
+    fn render(&self, kind: &str, result: &Payload, format: &str) -> Option<Result<Rendered, String>> {
+        let format = format.parse::<Format>().ok()?;
+        if format == Format::Json {
+            return Some(Ok(json(result)));
+        }
+        if kind != script::KIND {
+            return None;
+        }
+        Some(result.read::<ScriptResult>().map_err(|error| error.to_string()).map(|result| Rendered {
+            content_type: render::content_type(format).to_owned(),
+            body: render::render(&result, format).into_bytes(),
+        }))
+    }
+}
+
+fn json(result: &Payload) -> Rendered {
+    Rendered { content_type: "application/json".to_owned(), body: result.as_str().as_bytes().to_vec() }
+}

@@ -1,0 +1,4 @@
+//! What a person sees on a terminal.
+
+pub(crate) mod steps;
+pub(crate) mod table;

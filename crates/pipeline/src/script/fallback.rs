@@ -1,0 +1,39 @@
+//! What a failed call to a language model means for the job.
+
+use lovage_workflow::{Context, Failure, WaitReason};
+
+use crate::llm::{LlmError, LlmErrorKind};
+
+use super::types::{OnLlmFailure, ScriptRequest};
+
+/// Whether the step goes on with the offline provider; otherwise how it fails.
+///
+/// A long wait parks the job. A setting that is wrong fails it, since only a
+/// person can help. What may pass by itself uses another attempt while there
+/// is one. The rest falls back as the request says.
+pub(super) fn decide(error: &LlmError, request: &ScriptRequest, context: &Context) -> Result<(), Failure> {
+    if let Some(after) = error.park() {
+        return Err(Failure::Park { reason: WaitReason::Limit, after });
+    }
+    let code = format!("llm_{}", error.kind);
+    if let Some(setting) = wrong_setting(error.kind) {
+        return Err(Failure::give_up(&code, format!("{}; check {setting}", error.detail)));
+    }
+    let job = context.job();
+    if error.kind.is_passing() && job.attempt < job.attempts_max {
+        return Err(Failure::Retry { code, message: error.detail.clone(), after: error.retry_after });
+    }
+    match request.on_llm_failure {
+        OnLlmFailure::Extractive => Ok(()),
+        OnLlmFailure::Fail => Err(Failure::give_up(&code, error.detail.clone())),
+    }
+}
+
+fn wrong_setting(kind: LlmErrorKind) -> Option<&'static str> {
+    match kind {
+        LlmErrorKind::Auth => Some("llm.api_key"),
+        LlmErrorKind::NotFound => Some("llm.base_url and llm.model"),
+        LlmErrorKind::BadRequest | LlmErrorKind::Unsupported => Some("llm.model"),
+        _ => None,
+    }
+}

@@ -1,0 +1,48 @@
+//! Step 2: find and read what is written about the topic.
+
+use lovage_workflow::{Context, Failure, Progress};
+use serde_json::json;
+
+use crate::news::{Research, ResearchWatch};
+
+use super::relay::Relay;
+use super::types::{Dossier, Plan, ScriptRequest, Source};
+
+/// Searches, reads and ranks; an empty dossier is an answer, not a failure.
+pub(super) async fn run(
+    context: &Context,
+    request: &ScriptRequest,
+    plan: &Plan,
+    research: &Research,
+) -> Result<Dossier, Failure> {
+    let relay = Relay::new("research");
+    let watch = Watch(&relay);
+    let work = research.run(
+        &request.topic,
+        &plan.queries,
+        &request.seed_urls,
+        request.max_sources,
+        context.now(),
+        &watch,
+    );
+    relay.during(context, work).await
+}
+
+struct Watch<'a>(&'a Relay);
+
+impl ResearchWatch for Watch<'_> {
+    fn found(&self, hits: usize) {
+        self.0.push("hits", json!({ "count": hits }));
+    }
+
+    fn article(&self, source: &Source, done: usize, total: usize) {
+        self.0.push("article", json!({ "url": source.url, "title": source.title, "verdict": source.verdict }));
+        let progress = Progress {
+            step: "research".to_owned(),
+            current: done as u64,
+            total: total as u64,
+            message: Some(source.site.clone()),
+        };
+        self.0.push("progress", json!(progress));
+    }
+}
