@@ -39,6 +39,9 @@ pub trait Render: Send + Sync + 'static {
     ) -> Option<Result<Rendered, String>>;
 }
 
+/// Says whether a part of the process can do its work; if not, why, for a person.
+pub(crate) type Probe = Arc<dyn Fn() -> Result<(), String> + Send + Sync>;
+
 /// What the interface serves. Cloning shares it.
 #[derive(Clone)]
 pub struct State {
@@ -48,6 +51,7 @@ pub struct State {
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) config: Arc<ApiConfig>,
     pub(crate) draining: CancellationToken,
+    pub(crate) probes: Vec<(&'static str, Probe)>,
     watchers: Arc<Semaphore>,
 }
 
@@ -68,7 +72,20 @@ impl State {
             watchers: Arc::new(Semaphore::new(config.watchers_max)),
             config: Arc::new(config),
             draining: CancellationToken::new(),
+            probes: Vec::new(),
         }
+    }
+
+    /// The same interface, ready only while `probe` says so of `component`
+    /// (a worker in the same process, say).
+    #[must_use]
+    pub fn with_probe(
+        mut self,
+        component: &'static str,
+        probe: impl Fn() -> Result<(), String> + Send + Sync + 'static,
+    ) -> Self {
+        self.probes.push((component, Arc::new(probe)));
+        self
     }
 
     /// Cancelled when the drain begins; whoever cancels it begins the drain:

@@ -56,7 +56,7 @@ pub(crate) async fn embedded(settings: &Settings) -> Result<Arc<dyn Broker>, Exi
             Synchronous::Normal => lovage_broker_sqlite::Synchronous::Normal,
             Synchronous::Full => lovage_broker_sqlite::Synchronous::Full,
         },
-        ..SqliteConfig::new(folder.join("lovage.db"), clock())
+        ..SqliteConfig::new(folder.join("lovage.db"))
     };
     let what = format!("the store in {} cannot be used", folder.display());
     let broker = SqliteBroker::open(config).await.map_err(|error| Exit::because(&what, &error))?;

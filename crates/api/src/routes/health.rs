@@ -32,7 +32,8 @@ pub(crate) async fn alive() -> Json<Health> {
 pub(crate) async fn ready(Extract(state): Extract<State>) -> (StatusCode, Json<Health>) {
     let draining = state.draining.is_cancelled();
     let server = check("server", draining.then_some("draining"));
-    let checks = vec![server, store(&state).await];
+    let mut checks = vec![server, store(&state).await];
+    checks.extend(state.probes.iter().map(|(component, probe)| check(component, probe().err().as_deref())));
     let ok = checks.iter().all(|check| check.ok);
     let status = if ok {
         StatusCode::OK

@@ -1,7 +1,6 @@
 //! `lovage generate`: one script, here and now, through the real queue on the embedded store.
 
 use std::io::Write;
-use std::sync::Arc;
 use std::time::Duration;
 
 use lovage_core::broker::{Broker, Enqueued, RedriveReply};

@@ -1,5 +1,8 @@
 //! `lovage up`: API, worker and store in one process.
 
+use std::time::Duration;
+
+use lovage_core::limits;
 use tokio_util::sync::CancellationToken;
 
 use super::api::{listen, stopped};
@@ -10,6 +13,9 @@ use crate::compose;
 use crate::config::Settings;
 use crate::exit::Exit;
 use crate::telemetry;
+
+/// A worker whose claim loop was silent for two leases is not ready.
+const READY_WITHIN: Duration = Duration::from_secs(2 * limits::LEASE.as_secs());
 
 pub(crate) fn flags(args: &Up) -> Vec<Flag> {
     given([
@@ -23,7 +29,9 @@ pub(crate) async fn run(settings: Settings) -> Result<(), Exit> {
     let listener = listen(&settings).await?;
     let broker = compose::broker(&settings).await?;
     let worker = compose::worker(&settings, broker.clone(), queues(&settings)?)?;
-    let state = compose::api(&settings, broker).with_worker(worker.health());
+    let state = compose::api(&settings, broker);
+    let health = worker.health();
+    let state = state.with_probe("worker", move || health.ready(READY_WITHIN));
     let stop = CancellationToken::new();
     let serving = tokio::spawn(lovage_api::serve(listener, state, stop.clone().cancelled_owned()));
     let mut working = tokio::spawn(worker.run(stop.clone().cancelled_owned()));

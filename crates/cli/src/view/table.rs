@@ -7,7 +7,7 @@ use lovage_client::wire::JobView;
 /// A table without lines, cut to the terminal.
 pub(crate) fn table(header: &[&str]) -> Table {
     let mut table = Table::new();
-    table.load_preset(NOTHING).set_content_arrangement(ContentArrangement::Dynamic).set_header(header.to_vec());
+    table.load_style(NOTHING).set_content_arrangement(ContentArrangement::Dynamic).set_header(header.to_vec());
     table
 }
 
@@ -26,7 +26,7 @@ pub(crate) fn jobs(jobs: &[JobView]) -> Table {
 /// One job, a line per fact.
 pub(crate) fn job(job: &JobView) -> Table {
     let mut table = Table::new();
-    table.load_preset(NOTHING);
+    table.load_style(NOTHING);
     let mut row = |name: &str, value: Option<String>| {
         if let Some(value) = value {
             table.add_row([name.to_owned(), value]);

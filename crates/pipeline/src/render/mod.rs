@@ -32,7 +32,8 @@ impl Format {
     /// All renderings.
     pub const ALL: [Self; 4] = [Self::Json, Self::Markdown, Self::Chat, Self::Graph];
 
-    fn name(self) -> &'static str {
+    /// The name used everywhere.
+    pub fn as_str(self) -> &'static str {
         match self {
             Self::Json => "json",
             Self::Markdown => "markdown",
@@ -44,7 +45,7 @@ impl Format {
 
 impl fmt::Display for Format {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.name())
+        f.write_str(self.as_str())
     }
 }
 
@@ -57,7 +58,7 @@ impl FromStr for Format {
     type Err = UnknownFormat;
 
     fn from_str(text: &str) -> Result<Self, Self::Err> {
-        let found = Self::ALL.into_iter().find(|format| format.name() == text);
+        let found = Self::ALL.into_iter().find(|format| format.as_str() == text);
         found.ok_or_else(|| UnknownFormat(text.to_owned()))
     }
 }

@@ -32,7 +32,7 @@ const WAITERS: usize = 200;
 pub(crate) async fn run(args: &Bench) -> Result<(), Exit> {
     let folder = tempfile::tempdir().map_err(|error| Exit::because("cannot make a temporary folder", &error))?;
     let mut report = Report::new(args.jobs, args.concurrency);
-    let sqlite = SqliteConfig::new(folder.path().join("bench.db"), compose::clock());
+    let sqlite = SqliteConfig::new(folder.path().join("bench.db"));
     let sqlite = SqliteBroker::open(sqlite).await.map_err(|error| Exit::because("the SQLite store cannot be used", &error))?;
     report.stores.push(store(args, Arc::new(sqlite)).await?);
     match Server::start(folder.path()).await? {
