@@ -1,1 +1,205 @@
-//! .
+//! The queue engine on Redis.
+//!
+//! Every verb is one Lua script (`lua/*.lua`), so each is atomic, and each is
+//! written so that sending it again after a lost answer changes nothing more.
+//! All keys of a queue share one hash tag; [`keys`] names them all.
+//!
+//! A job's record is the value of one key; while it runs, the hash of tokens
+//! says who holds it; a final record carries its own time to live, so Redis
+//! itself forgets old results.
+
+mod config;
+mod connect;
+mod error;
+mod keys;
+mod news;
+mod ops;
+mod script;
+mod time;
+mod wake;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use lovage_core::broker::{
+    Broker, CancelReply, Claim, Claimed, Claims, Enqueued, RedriveReply, Settle, Settled, Swept,
+    Wake,
+};
+use lovage_core::checkpoint::Checkpoint;
+use lovage_core::error::BrokerError;
+use lovage_core::event::{EventPage, NewEvent};
+use lovage_core::id::{JobId, QueueName, WorkerId};
+use lovage_core::job::{Job, NewJob};
+use lovage_core::lease::Lease;
+use lovage_core::query::{Filter, JobPage, Page, QueueStats};
+
+pub use crate::config::RedisConfig;
+use crate::connect::Store;
+use crate::news::News;
+use crate::wake::Listeners;
+
+/// A store of jobs in one Redis server.
+///
+/// It reconnects by itself: calls fail with [`BrokerError::Unavailable`] while
+/// the server is away and succeed once it is back.
+#[derive(Debug)]
+pub struct RedisBroker {
+    store: Arc<Store>,
+    listeners: Listeners,
+    news: News,
+}
+
+impl RedisBroker {
+    /// Connects, and checks that the server is one that keeps jobs: Redis 7 or
+    /// later, not a replica, and set up not to evict keys.
+    ///
+    /// # Errors
+    /// [`BrokerError::Unavailable`] when it cannot be reached,
+    /// [`BrokerError::ReadOnly`] for a replica, [`BrokerError::Unfit`] with what
+    /// to set otherwise.
+    pub async fn connect(config: RedisConfig) -> Result<Self, BrokerError> {
+        let store = Arc::new(Store::connect(config).await?);
+        Ok(Self {
+            listeners: Listeners::default(),
+            news: News::default(),
+            store,
+        })
+    }
+
+    /// Passes an answer on; a worker that has no lease any more is not listened for.
+    fn told<T>(
+        &self,
+        queue: &QueueName,
+        worker: &WorkerId,
+        answer: Result<T, BrokerError>,
+    ) -> Result<T, BrokerError> {
+        if matches!(answer, Err(BrokerError::WorkerUnknown)) {
+            self.listeners.forget(queue, worker);
+        }
+        answer
+    }
+}
+
+#[async_trait]
+impl Broker for RedisBroker {
+    fn name(&self) -> &'static str {
+        "redis"
+    }
+
+    async fn enqueue(&self, jobs: Vec<NewJob>, atomic: bool) -> Result<Vec<Enqueued>, BrokerError> {
+        self.store.enqueue(&jobs, atomic).await
+    }
+
+    async fn register(&self, queue: &QueueName, worker: &WorkerId) -> Result<(), BrokerError> {
+        self.store.register(queue, worker).await
+    }
+
+    async fn deregister(&self, queue: &QueueName, worker: &WorkerId) -> Result<(), BrokerError> {
+        self.listeners.forget(queue, worker);
+        self.store.deregister(queue, worker).await
+    }
+
+    async fn claim(&self, ask: &Claim) -> Result<Claims, BrokerError> {
+        let claims = self.store.claim(ask).await;
+        self.told(&ask.queue, &ask.worker, claims)
+    }
+
+    async fn held(
+        &self,
+        queue: &QueueName,
+        worker: &WorkerId,
+    ) -> Result<Vec<Claimed>, BrokerError> {
+        let held = self.store.held(queue, worker).await;
+        self.told(queue, worker, held)
+    }
+
+    async fn wake(
+        &self,
+        queue: &QueueName,
+        worker: &WorkerId,
+        work: bool,
+        timeout: Duration,
+    ) -> Result<Wake, BrokerError> {
+        Ok(self
+            .listeners
+            .wake(&self.store, queue, worker, work, timeout)
+            .await)
+    }
+
+    async fn extend(
+        &self,
+        queue: &QueueName,
+        worker: &WorkerId,
+    ) -> Result<Vec<JobId>, BrokerError> {
+        let stop = self.store.extend(queue, worker).await;
+        self.told(queue, worker, stop)
+    }
+
+    async fn checkpoint(
+        &self,
+        lease: &Lease,
+        checkpoint: &Checkpoint,
+        events: &[NewEvent],
+    ) -> Result<(), BrokerError> {
+        self.store.checkpoint(lease, checkpoint, events).await
+    }
+
+    async fn emit(&self, lease: &Lease, events: &[NewEvent]) -> Result<(), BrokerError> {
+        self.store.emit(lease, events).await
+    }
+
+    async fn settle(&self, settles: &[Settle]) -> Result<Vec<Settled>, BrokerError> {
+        self.store.settle(settles).await
+    }
+
+    async fn cancel(&self, id: &JobId) -> Result<CancelReply, BrokerError> {
+        self.store.cancel(id).await
+    }
+
+    async fn redrive(&self, id: &JobId) -> Result<RedriveReply, BrokerError> {
+        self.store.redrive(id).await
+    }
+
+    async fn get(&self, id: &JobId) -> Result<Option<Job>, BrokerError> {
+        self.store.get(id).await
+    }
+
+    async fn checkpoints(&self, id: &JobId) -> Result<Vec<Checkpoint>, BrokerError> {
+        self.store.checkpoints(id).await
+    }
+
+    async fn list(&self, filter: &Filter, page: &Page) -> Result<JobPage, BrokerError> {
+        self.store.list(filter, page).await
+    }
+
+    async fn events(
+        &self,
+        id: &JobId,
+        after: u64,
+        limit: usize,
+        wait: Duration,
+    ) -> Result<Option<EventPage>, BrokerError> {
+        self.store.events(&self.news, id, after, limit, wait).await
+    }
+
+    async fn stats(&self) -> Result<Vec<QueueStats>, BrokerError> {
+        self.store.stats().await
+    }
+
+    async fn pause(&self, queue: &QueueName, paused: bool) -> Result<(), BrokerError> {
+        self.store.pause(queue, paused).await
+    }
+
+    async fn reclaim(&self) -> Result<Swept, BrokerError> {
+        self.store.reclaim().await
+    }
+
+    async fn prune(&self) -> Result<usize, BrokerError> {
+        self.store.prune().await
+    }
+
+    async fn ping(&self) -> Result<(), BrokerError> {
+        self.store.ping().await
+    }
+}

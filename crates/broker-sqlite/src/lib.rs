@@ -1,1 +1,252 @@
-//! .
+//! The queue engine embedded, on SQLite.
+//!
+//! One file in write-ahead mode: one thread writes, many read, other processes
+//! may share it. The same records, verbs and tokens as the other stores.
+//!
+//! What differs between stores, here:
+//! - An acknowledged write survives the end of any process. Whether it survives
+//!   a power cut is [`Synchronous`].
+//! - A wake crosses to another process on the same file within about 250 ms,
+//!   inside one process at once.
+//! - A full disk refuses every write that needs room, settles too, until there
+//!   is some ([`BrokerError::Full`]); nothing is lost meanwhile.
+
+mod config;
+mod connect;
+mod error;
+mod key;
+mod lane;
+mod ops;
+mod row;
+mod schema;
+mod statement;
+mod wake;
+mod writer;
+
+use std::fmt;
+use std::sync::Arc;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use lovage_core::broker::{
+    Broker, CancelReply, Claim, Claimed, Claims, Enqueued, RedriveReply, Settle, Settled, Swept,
+    Wake,
+};
+use lovage_core::checkpoint::Checkpoint;
+use lovage_core::clock::Clock;
+use lovage_core::error::BrokerError;
+use lovage_core::event::{EventPage, NewEvent};
+use lovage_core::id::{JobId, QueueName, WorkerId};
+use lovage_core::job::{Job, NewJob};
+use lovage_core::lease::Lease;
+use lovage_core::query::{Filter, JobPage, Page, QueueStats};
+
+pub use crate::config::{SqliteConfig, Synchronous};
+use crate::connect::Readers;
+use crate::ops::{
+    cancel, checkpoint, claim, emit, enqueue, events, extend, prune, query, reclaim, redrive,
+    settle,
+};
+use crate::wake::Told;
+use crate::writer::Writer;
+
+/// A store of jobs in one file. Dropping it ends its thread.
+pub struct SqliteBroker {
+    writer: Writer,
+    readers: Readers,
+    told: Told,
+    clock: Arc<dyn Clock>,
+    path: std::path::PathBuf,
+}
+
+impl SqliteBroker {
+    /// Opens the store, making the file or bringing its schema up to date.
+    ///
+    /// # Errors
+    /// [`BrokerError::NewerSchema`] for a file of a newer program,
+    /// [`BrokerError::Unfit`] for the database of another program,
+    /// [`BrokerError::ReadOnly`] or [`BrokerError::Unavailable`] where the file
+    /// cannot be written or opened.
+    pub async fn open(config: SqliteConfig) -> Result<Self, BrokerError> {
+        let opening = config.clone();
+        let conn = tokio::task::spawn_blocking(move || connect::writer(&opening))
+            .await
+            .map_err(|error| BrokerError::Other(error.into()))??;
+        Ok(Self {
+            writer: Writer::start(conn, &config)?,
+            told: Told::default(),
+            clock: config.clock.clone(),
+            path: config.path.clone(),
+            readers: Readers::new(config),
+        })
+    }
+}
+
+impl fmt::Debug for SqliteBroker {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("SqliteBroker")
+            .field("path", &self.path)
+            .finish_non_exhaustive()
+    }
+}
+
+#[async_trait]
+impl Broker for SqliteBroker {
+    fn name(&self) -> &'static str {
+        "sqlite"
+    }
+
+    async fn enqueue(&self, jobs: Vec<NewJob>, atomic: bool) -> Result<Vec<Enqueued>, BrokerError> {
+        self.writer
+            .run(move |write| enqueue::enqueue(write, &jobs, atomic))
+            .await
+    }
+
+    async fn register(&self, queue: &QueueName, worker: &WorkerId) -> Result<(), BrokerError> {
+        let (queue, worker) = (queue.clone(), *worker);
+        self.writer
+            .run(move |write| extend::register(write, &queue, &worker))
+            .await
+    }
+
+    async fn deregister(&self, queue: &QueueName, worker: &WorkerId) -> Result<(), BrokerError> {
+        self.told.forget(worker);
+        let (queue, worker) = (queue.clone(), *worker);
+        self.writer
+            .run(move |write| extend::deregister(write, &queue, &worker))
+            .await
+    }
+
+    async fn claim(&self, ask: &Claim) -> Result<Claims, BrokerError> {
+        let ask = ask.clone();
+        self.writer
+            .run(move |write| claim::claim(write, &ask))
+            .await
+    }
+
+    async fn held(
+        &self,
+        queue: &QueueName,
+        worker: &WorkerId,
+    ) -> Result<Vec<Claimed>, BrokerError> {
+        let (queue, worker) = (queue.clone(), *worker);
+        self.readers
+            .run(move |conn| claim::held(conn, &queue, &worker))
+            .await
+    }
+
+    async fn wake(
+        &self,
+        queue: &QueueName,
+        worker: &WorkerId,
+        work: bool,
+        timeout: Duration,
+    ) -> Result<Wake, BrokerError> {
+        wake::wake(self, queue, worker, work, timeout).await
+    }
+
+    async fn extend(
+        &self,
+        queue: &QueueName,
+        worker: &WorkerId,
+    ) -> Result<Vec<JobId>, BrokerError> {
+        let (queue, worker) = (queue.clone(), *worker);
+        self.writer
+            .run(move |write| extend::extend(write, &queue, &worker))
+            .await
+    }
+
+    async fn checkpoint(
+        &self,
+        lease: &Lease,
+        checkpoint: &Checkpoint,
+        events: &[NewEvent],
+    ) -> Result<(), BrokerError> {
+        let (lease, checkpoint, events) = (lease.clone(), checkpoint.clone(), events.to_vec());
+        self.writer
+            .run(move |write| checkpoint::checkpoint(write, &lease, &checkpoint, &events))
+            .await
+    }
+
+    async fn emit(&self, lease: &Lease, events: &[NewEvent]) -> Result<(), BrokerError> {
+        let (lease, events) = (lease.clone(), events.to_vec());
+        self.writer
+            .run(move |write| emit::emit(write, &lease, &events))
+            .await
+    }
+
+    async fn settle(&self, settles: &[Settle]) -> Result<Vec<Settled>, BrokerError> {
+        let settles = settles.to_vec();
+        self.writer
+            .run(move |write| settle::settle(write, &settles))
+            .await
+    }
+
+    async fn cancel(&self, id: &JobId) -> Result<CancelReply, BrokerError> {
+        let id = *id;
+        self.writer
+            .run(move |write| cancel::cancel(write, &id))
+            .await
+    }
+
+    async fn redrive(&self, id: &JobId) -> Result<RedriveReply, BrokerError> {
+        let id = *id;
+        self.writer
+            .run(move |write| redrive::redrive(write, &id))
+            .await
+    }
+
+    async fn get(&self, id: &JobId) -> Result<Option<Job>, BrokerError> {
+        let (id, now) = (*id, self.clock.now());
+        self.readers
+            .run(move |conn| query::get(conn, &id, now))
+            .await
+    }
+
+    async fn checkpoints(&self, id: &JobId) -> Result<Vec<Checkpoint>, BrokerError> {
+        let (id, now) = (*id, self.clock.now());
+        self.readers
+            .run(move |conn| checkpoint::checkpoints(conn, &id, now))
+            .await
+    }
+
+    async fn list(&self, filter: &Filter, page: &Page) -> Result<JobPage, BrokerError> {
+        let (filter, page, now) = (filter.clone(), page.clone(), self.clock.now());
+        self.readers
+            .run(move |conn| query::list(conn, &filter, &page, now))
+            .await
+    }
+
+    async fn events(
+        &self,
+        id: &JobId,
+        after: u64,
+        limit: usize,
+        wait: Duration,
+    ) -> Result<Option<EventPage>, BrokerError> {
+        events::events(self, id, after, limit, wait).await
+    }
+
+    async fn stats(&self) -> Result<Vec<QueueStats>, BrokerError> {
+        self.readers.run(|conn| query::stats(conn)).await
+    }
+
+    async fn pause(&self, queue: &QueueName, paused: bool) -> Result<(), BrokerError> {
+        let queue = queue.clone();
+        self.writer
+            .run(move |write| query::pause(write, &queue, paused))
+            .await
+    }
+
+    async fn reclaim(&self) -> Result<Swept, BrokerError> {
+        self.writer.run(reclaim::reclaim).await
+    }
+
+    async fn prune(&self) -> Result<usize, BrokerError> {
+        prune::prune(&self.writer).await
+    }
+
+    async fn ping(&self) -> Result<(), BrokerError> {
+        self.writer.run(|write| query::ping(write)).await
+    }
+}

@@ -1,0 +1,124 @@
+-- Put in front of every script that moves jobs between states.
+-- KEYS[1] prefix of all keys of the queue (they share its hash tag, so one slot)
+-- ARGV[1] now in ms; 0 means the server's clock
+local Q = KEYS[1]
+local now = tonumber(ARGV[1])
+if now == 0 then
+  local time = redis.call('TIME')
+  now = time[1] * 1000 + math.floor(time[2] / 1000)
+end
+
+-- A lane's score is its band (9 - priority) and its virtual time inside it.
+local BAND = 1e14
+local EVENTS_MAX = 10000
+-- The value of a key with a window says when it ends; the server cleans up this much later.
+local SLACK_MS = 60000
+
+local counts, ended, news = {}, {}, {}
+
+local function count(field, by)
+  local key = Q .. 'n'
+  counts[key] = counts[key] or {}
+  counts[key][field] = (counts[key][field] or 0) + by
+end
+
+-- Wakes one sleeping worker; a claim that leaves work behind wakes the next.
+local function wake_one()
+  if redis.call('EXISTS', Q .. 'k') == 0 then
+    redis.call('RPUSH', Q .. 'k', 1)
+  end
+end
+
+-- A lane that gets its first job starts where its band stands now, or where it
+-- left off: nobody gains by having been away, nobody by coming back.
+local function open_lane(lane)
+  local priority = string.sub(lane, 1, 1)
+  local at = (9 - tonumber(priority)) * BAND
+  local band = redis.call('HGET', Q .. 'n', 'clock' .. priority)
+  local own = redis.call('HGET', Q .. 'v', lane)
+  at = math.max(at, tonumber(band or 0), tonumber(own or 0))
+  redis.call('ZADD', Q .. 'lanes', at, lane)
+  redis.call('HDEL', Q .. 'v', lane)
+end
+
+local function push(lane, ids, front)
+  local length = redis.call(front and 'LPUSH' or 'RPUSH', Q .. 'l:' .. lane, unpack(ids))
+  if front then
+    redis.call('HINCRBY', Q .. 'o', lane, -#ids)
+  end
+  if length == #ids then
+    open_lane(lane)
+  end
+  count('queued', #ids)
+end
+
+-- Parks a job until `due`. A new earliest time wakes a worker, which learns it from its claim.
+local function delay(id, lane, due, state)
+  local member = id .. ':' .. lane
+  redis.call('ZADD', Q .. 'd', due, member)
+  count(state, 1)
+  if redis.call('ZRANGE', Q .. 'd', 0, 0)[1] == member then
+    wake_one()
+  end
+end
+
+-- Appends an event; `step` is '' or '=' and the step.
+local function append(id, at, kind, step, data)
+  local seq = redis.call('HINCRBY', Q .. 's:' .. id, 'seq', 1)
+  local entry = string.format('%.0f-0', seq)
+  local stream = Q .. 'e:' .. id
+  if step == '' then
+    redis.call('XADD', stream, 'MAXLEN', '=', EVENTS_MAX, entry, 't', at, 'k', kind, 'd', data)
+  else
+    redis.call('XADD', stream, 'MAXLEN', '=', EVENTS_MAX, entry, 't', at, 'k', kind, 'd', data,
+      's', string.sub(step, 2))
+  end
+end
+
+-- Writes a final record that Redis forgets at `gone`, with all that hangs on it.
+-- A job without a state hash had one attempt at most: its record tells whose settle
+-- ended it. Others keep the token, or '-' when no settle did.
+local function finish(id, record, gone, unique, settled)
+  local ttl = math.max(gone - now, 1)
+  local ends = ''
+  redis.call('SET', Q .. 'j:' .. id, record, 'PX', ttl)
+  if redis.call('PEXPIRE', Q .. 's:' .. id, ttl) == 1 then
+    redis.call('PEXPIRE', Q .. 'e:' .. id, ttl)
+    redis.call('HSET', Q .. 's:' .. id, 'settled', settled)
+    ends = redis.call('HGET', Q .. 's:' .. id, 'ends') or ''
+  end
+  if unique ~= '' then
+    local holder = redis.call('GET', Q .. 'u:' .. unique)
+    if holder and string.sub(holder, 1, 36) == id then
+      redis.call('DEL', Q .. 'u:' .. unique)
+    end
+  end
+  local letter = string.sub(record, 4, 4)
+  count(letter, 1)
+  if letter == 'F' then
+    redis.call('ZADD', Q .. 'dead', -now, id)
+  end
+  -- A job redriven and finished again in the same millisecond is listed already.
+  if not string.find(ends, string.format('%.0f ', gone), 1, true) then
+    ended[gone] = ended[gone] or {}
+    table.insert(ended[gone], id)
+  end
+end
+
+-- Writes what the calls above gathered: counters, the list of finished jobs, the news.
+local function flush()
+  for key, fields in pairs(counts) do
+    for field, by in pairs(fields) do
+      if by ~= 0 then
+        redis.call('HINCRBY', key, field, by)
+      end
+    end
+  end
+  for gone, ids in pairs(ended) do
+    local entry = redis.call('XADD', Q .. 'fin', '*', 'g', gone, 'i', table.concat(ids, ' '))
+    redis.call('ZADD', Q .. 'g', gone, entry)
+  end
+  if #news > 0 then
+    redis.call('PUBLISH', Q .. 'news', table.concat(news, ' '))
+  end
+end

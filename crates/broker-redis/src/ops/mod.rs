@@ -1,0 +1,15 @@
+//! One file per verb; each calls one script.
+
+pub(crate) mod cancel;
+pub(crate) mod checkpoint;
+pub(crate) mod claim;
+pub(crate) mod emit;
+pub(crate) mod enqueue;
+pub(crate) mod events;
+pub(crate) mod extend;
+pub(crate) mod list;
+pub(crate) mod pause;
+pub(crate) mod prune;
+pub(crate) mod query;
+pub(crate) mod reclaim;
+pub(crate) mod settle;

@@ -1,0 +1,125 @@
+//! Unique keys and idempotency keys of a tenant in a queue.
+
+use jiff::Timestamp;
+use lovage_core::broker::Enqueued;
+use lovage_core::error::BrokerError;
+use lovage_core::id::JobId;
+use lovage_core::job::{Idempotency, Job, NewJob};
+use lovage_core::{clock, limits};
+use rusqlite::params;
+
+use crate::row::job_id;
+use crate::statement::{execute, first, sql};
+use crate::writer::Write;
+
+const UNIQUE: &str = "u";
+const IDEMPOTENCY: &str = "i";
+
+/// What an earlier enqueue under the same idempotency key means for this one (E2).
+pub(crate) fn replayed(
+    write: &Write<'_>,
+    new: &NewJob,
+    asked: &Idempotency,
+) -> Result<Option<Enqueued>, BrokerError> {
+    let found = first(
+        write,
+        sql!("key_find"),
+        params![
+            new.queue.as_str(),
+            new.tenant.as_str(),
+            IDEMPOTENCY,
+            asked.key,
+            write.now.as_millisecond(),
+        ],
+        |row| Ok((job_id(row.get(0)?), row.get::<_, Option<String>>(1)?)),
+    )?;
+    Ok(found.map(|(id, fingerprint)| {
+        if fingerprint.as_deref() == Some(asked.fingerprint.as_str()) {
+            Enqueued::Replayed(id)
+        } else {
+            Enqueued::KeyReused(id)
+        }
+    }))
+}
+
+/// The job that holds the unique key of `job` (E3); it may be `job` itself.
+pub(crate) fn holder(write: &Write<'_>, job: &Job) -> Result<Option<JobId>, BrokerError> {
+    let Some(unique) = &job.unique else {
+        return Ok(None);
+    };
+    first(
+        write,
+        sql!("key_find"),
+        params![
+            job.queue.as_str(),
+            job.tenant.as_str(),
+            UNIQUE,
+            unique.key,
+            write.now.as_millisecond(),
+        ],
+        |row| Ok(job_id(row.get(0)?)),
+    )
+}
+
+/// Takes the unique key of a job, until it is final or its window ends.
+pub(crate) fn take_unique(write: &Write<'_>, job: &Job) -> Result<(), BrokerError> {
+    let Some(unique) = &job.unique else {
+        return Ok(());
+    };
+    let until = unique.window.map(|window| clock::after(write.now, window));
+    execute(
+        write,
+        sql!("key_take"),
+        params![
+            job.queue.as_str(),
+            job.tenant.as_str(),
+            UNIQUE,
+            unique.key,
+            job.id.uuid().as_bytes(),
+            None::<String>,
+            until.map(Timestamp::as_millisecond),
+        ],
+    )?;
+    Ok(())
+}
+
+/// Remembers what was enqueued under an idempotency key.
+pub(crate) fn remember(
+    write: &Write<'_>,
+    job: &Job,
+    asked: &Idempotency,
+) -> Result<(), BrokerError> {
+    let until = clock::after(write.now, limits::IDEMPOTENCY_WINDOW);
+    execute(
+        write,
+        sql!("key_take"),
+        params![
+            job.queue.as_str(),
+            job.tenant.as_str(),
+            IDEMPOTENCY,
+            asked.key,
+            job.id.uuid().as_bytes(),
+            asked.fingerprint,
+            until.as_millisecond(),
+        ],
+    )?;
+    Ok(())
+}
+
+/// A job is final: its unique key is free, unless a window keeps it.
+pub(crate) fn free_unique(write: &Write<'_>, job: &Job) -> Result<(), BrokerError> {
+    let Some(unique) = &job.unique else {
+        return Ok(());
+    };
+    execute(
+        write,
+        sql!("key_free"),
+        params![
+            job.queue.as_str(),
+            job.tenant.as_str(),
+            unique.key,
+            job.id.uuid().as_bytes(),
+        ],
+    )?;
+    Ok(())
+}

@@ -1,0 +1,15 @@
+//! One file per verb: what it does, inside one transaction.
+
+pub(crate) mod cancel;
+pub(crate) mod checkpoint;
+pub(crate) mod claim;
+pub(crate) mod emit;
+pub(crate) mod enqueue;
+pub(crate) mod events;
+pub(crate) mod extend;
+pub(crate) mod promote;
+pub(crate) mod prune;
+pub(crate) mod query;
+pub(crate) mod reclaim;
+pub(crate) mod redrive;
+pub(crate) mod settle;

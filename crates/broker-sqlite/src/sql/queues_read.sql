@@ -1,0 +1,5 @@
+-- What each queue holds.
+-- Plan: scan queues; they are few.
+SELECT queue, paused, scheduled, queued, running, waiting,
+  succeeded_total, failed_total, cancelled_total
+FROM queues ORDER BY queue

@@ -1,0 +1,128 @@
+//! Lanes, and who is served next.
+
+use std::cmp::Reverse;
+
+use jiff::Timestamp;
+use lovage_core::broker::{Claim, Claimed, Claims};
+use lovage_core::id::{JobId, QueueName, WorkerId};
+use lovage_core::lease::LeaseToken;
+use lovage_core::lifecycle;
+use lovage_core::limits;
+
+use super::state::State;
+use super::stored::Stored;
+
+impl State {
+    pub(super) fn claim(&mut self, ask: &Claim, like: &[JobId], now: Timestamp) -> Claims {
+        self.promote(&ask.queue, now);
+        let mut claimed = Vec::new();
+        let paused = self.queue(&ask.queue).paused;
+        let want = if paused { 0 } else { ask.want };
+        while claimed.len() < want.min(limits::BATCH_MAX) {
+            let Some(id) = self.next_in_line(&ask.queue, like) else {
+                break;
+            };
+            let given = self.take(&id, ask.worker, now);
+            match lifecycle::expire(&given.job, now) {
+                Some(next) => self.end(&id, &next, now),
+                None => claimed.push(given),
+            }
+        }
+        let due = self
+            .jobs
+            .values()
+            .filter(|stored| stored.job.queue == ask.queue)
+            .filter_map(Stored::due)
+            .min();
+        Claims {
+            claimed,
+            next_due: due.map(|at| at.duration_since(now).try_into().unwrap_or_default()),
+        }
+    }
+
+    /// Gives a job a place in its lane, if it is queued. A lane that was empty
+    /// starts at its band's time: no credit for the time it had no jobs.
+    pub(super) fn enter_lane(&mut self, id: &JobId, front: bool) {
+        let place = if front {
+            self.front
+        } else {
+            self.back += 1;
+            self.back
+        };
+        let stored = &self.jobs[id];
+        if !stored.is_queued() {
+            return;
+        }
+        let lane = stored.lane();
+        let others = |other: &Stored| other.job.id != *id && other.is_queued();
+        if !self
+            .jobs
+            .values()
+            .any(|other| others(other) && other.lane() == lane)
+        {
+            let band = self.band_time.get(&(lane.0.clone(), lane.1));
+            let band = band.copied().unwrap_or(0);
+            let served = self.served.entry(lane).or_default();
+            *served = band.max(*served);
+        }
+        if let Some(stored) = self.jobs.get_mut(id) {
+            stored.place = place;
+        }
+    }
+
+    /// Makes every due job of a queue queued, in order of time, then of id.
+    fn promote(&mut self, queue: &QueueName, now: Timestamp) {
+        let mut due: Vec<(Timestamp, JobId)> = self
+            .jobs
+            .values()
+            .filter(|stored| stored.job.queue == *queue)
+            .filter_map(|stored| Some((stored.due()?, stored.job.id)))
+            .filter(|(at, _)| *at <= now)
+            .collect();
+        due.sort();
+        for (_, id) in due.into_iter().take(limits::PROMOTE_MAX) {
+            if let Some(stored) = self.jobs.get_mut(&id) {
+                stored.job = lifecycle::promote(&stored.job);
+                self.enter_lane(&id, false);
+            }
+        }
+    }
+
+    /// The queued job to be claimed next. Jobs put to the front together share
+    /// a place; among them `like` decides.
+    pub(super) fn next_in_line(&self, queue: &QueueName, like: &[JobId]) -> Option<JobId> {
+        self.jobs
+            .values()
+            .filter(|stored| stored.is_queued() && stored.job.queue == *queue)
+            .min_by_key(|stored| {
+                let lane = stored.lane();
+                let wished = like.iter().position(|id| *id == stored.job.id);
+                (
+                    Reverse(stored.job.priority),
+                    self.served.get(&lane).copied().unwrap_or(0),
+                    lane.2,
+                    stored.place,
+                    wished.unwrap_or(usize::MAX),
+                    stored.job.id,
+                )
+            })
+            .map(|stored| stored.job.id)
+    }
+
+    /// `Queued` to `Running`; the lane pays with one unit of its time.
+    fn take(&mut self, id: &JobId, worker: WorkerId, now: Timestamp) -> Claimed {
+        let stored = self.jobs.get_mut(id).expect("it was just found");
+        let token = LeaseToken {
+            worker,
+            attempt: stored.job.attempt + 1,
+            claimed_at: now,
+        };
+        stored.running = Some(token);
+        stored.progress = None;
+        let (lane, given) = (stored.lane(), stored.given());
+        let served = self.served.entry(lane.clone()).or_default();
+        self.band_time.insert((lane.0, lane.1), *served);
+        *served += 1;
+        given.expect("it was just taken")
+    }
+}

@@ -1,0 +1,540 @@
+//! A store and the model live through one random history in lockstep.
+//!
+//! After every operation their answers are compared, and every now and then
+//! everything that can be seen of them. A difference prints the seed: with it
+//! in `LOVAGE_SEED` the same history happens again.
+
+use std::collections::{BTreeSet, VecDeque};
+use std::fmt::Debug;
+use std::sync::Arc;
+use std::time::Duration;
+
+use lovage_core::broker::{Broker, CancelReply, Claim, Claims, Enqueued, Settle, Swept};
+use lovage_core::error::BrokerError;
+use lovage_core::event::{Event, kind};
+use lovage_core::id::{JobId, QueueName, WorkerId};
+use lovage_core::job::{Job, NewJob};
+use lovage_core::payload::Payload;
+use lovage_core::query::{Filter, QueueStats};
+use lovage_core::status::Status;
+
+use crate::clock::ManualClock;
+use crate::faults::{Faults, FaultyBroker, ResendingBroker};
+use crate::harness::Harness;
+use crate::history::{History, Operation};
+use crate::model::ModelBroker;
+
+/// The seed of the history; random when it is not set.
+pub const SEED: &str = "LOVAGE_SEED";
+/// How many operations one history has.
+pub const OPERATIONS: &str = "LOVAGE_SIM_OPS";
+
+const OPERATIONS_DEFAULT: usize = 2_000;
+/// Operations between two looks at what they touched.
+const LOOK_EVERY: usize = 50;
+/// Operations shown with a difference.
+const SHOWN_MAX: usize = 20;
+/// Claims sent to a store until it gave what was asked for or has nothing left.
+const CLAIMS_MAX: usize = 100;
+
+/// Makes the two simulation tests of a store: on a good connection, and on one
+/// that loses requests and answers.
+///
+/// Takes the same factory as [`broker_conformance!`](crate::broker_conformance).
+#[macro_export]
+macro_rules! broker_simulation {
+    ($factory:expr) => {
+        #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+        async fn a_random_history_goes_as_in_the_model() {
+            let harness = ($factory)().await;
+            $crate::sim::simulate(harness.into(), $crate::sim::Connection::Good).await;
+        }
+
+        #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+        async fn a_random_history_with_lost_calls_ends_as_in_the_model() {
+            let harness = ($factory)().await;
+            $crate::sim::simulate(harness.into(), $crate::sim::Connection::Bad).await;
+        }
+    };
+}
+
+/// What is between the simulation and the store.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Connection {
+    /// Every call is answered; answers and state are compared.
+    Good,
+    /// Calls and answers are lost and sent again; what a repeated call may
+    /// answer differently is not compared, the state is.
+    Bad,
+}
+
+/// Runs the history of `LOVAGE_SEED` or a random one, `LOVAGE_SIM_OPS` or 2,000
+/// operations long; `None` instead of a store skips it.
+///
+/// # Panics
+/// When the store differs from the model, or a variable is no number.
+pub async fn simulate(harness: Option<Harness>, connection: Connection) {
+    let Some(harness) = harness else { return };
+    let seed = number(SEED).unwrap_or_else(rand::random);
+    let operations = number(OPERATIONS).map_or(OPERATIONS_DEFAULT, |operations| {
+        usize::try_from(operations).unwrap_or(usize::MAX)
+    });
+    run(harness, connection, seed, operations).await;
+}
+
+fn number(variable: &str) -> Option<u64> {
+    let text = std::env::var(variable).ok()?;
+    let number = text.parse();
+    Some(number.unwrap_or_else(|_| panic!("{variable} must be a number, got {text:?}")))
+}
+
+/// Runs the history of one seed.
+///
+/// # Panics
+/// When the store differs from the model.
+pub async fn run(harness: Harness, connection: Connection, seed: u64, operations: usize) {
+    let harness = match connection {
+        Connection::Good => harness,
+        Connection::Bad => harness.decorated(|store| {
+            let faults = Faults {
+                request_lost: 0.1,
+                answer_lost: 0.1,
+                delay_max: Duration::ZERO,
+            };
+            let faulty = FaultyBroker::new(store, faults, seed);
+            Arc::new(ResendingBroker::new(Arc::new(faulty)))
+        }),
+    };
+    let diary = Diary {
+        seed,
+        operations,
+        lines: VecDeque::new(),
+    };
+    let mut sim = Sim::new(harness, connection, diary);
+    for count in 1..=operations {
+        let operation = sim.history.next(&sim.model).await;
+        sim.diary.write(count, &operation);
+        sim.apply(operation).await;
+        if count % LOOK_EVERY == 0 {
+            sim.look_at_touched().await;
+        }
+    }
+    sim.look_at_everything().await;
+}
+
+/// The last operations and the seed, printed when the simulation panics.
+struct Diary {
+    seed: u64,
+    operations: usize,
+    lines: VecDeque<String>,
+}
+
+impl Diary {
+    fn write(&mut self, count: usize, operation: &Operation) {
+        if self.lines.len() == SHOWN_MAX {
+            self.lines.pop_front();
+        }
+        self.lines.push_back(format!("{count}: {operation:?}"));
+    }
+}
+
+impl Drop for Diary {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            for line in &self.lines {
+                eprintln!("{line}");
+            }
+            eprintln!(
+                "the same history again: {SEED}={} {OPERATIONS}={} cargo test random_history",
+                self.seed, self.operations
+            );
+        }
+    }
+}
+
+struct Sim {
+    store: Harness,
+    model: ModelBroker,
+    clock: ManualClock,
+    history: History,
+    connection: Connection,
+    touched: BTreeSet<JobId>,
+    diary: Diary,
+}
+
+impl Sim {
+    fn new(store: Harness, connection: Connection, diary: Diary) -> Self {
+        let (clock, lease) = (store.clock.clone(), store.lease);
+        Self {
+            model: ModelBroker::new(clock.clone(), lease),
+            history: History::new(diary.seed, clock.clone(), lease),
+            clock,
+            store,
+            connection,
+            touched: BTreeSet::new(),
+            diary,
+        }
+    }
+
+    async fn apply(&mut self, operation: Operation) {
+        let (store, model) = (Arc::clone(&self.store.broker), self.model.clone());
+        match operation {
+            Operation::Enqueue { jobs, atomic } => self.enqueue(jobs, atomic).await,
+            Operation::Register(queue, worker) => {
+                let answer = store.register(&queue, &worker).await;
+                same(answer, model.register(&queue, &worker).await);
+            }
+            Operation::Deregister(queue, worker) => {
+                let answer = store.deregister(&queue, &worker).await;
+                same(answer, model.deregister(&queue, &worker).await);
+            }
+            Operation::Claim(ask) => self.claim(ask).await,
+            Operation::Extend(queue, worker) => {
+                self.extend(&queue, &worker).await;
+            }
+            Operation::Checkpoint(lease, step, events) => {
+                self.touched.insert(lease.job);
+                let answer = store.checkpoint(&lease, &step, &events).await;
+                same(answer, model.checkpoint(&lease, &step, &events).await);
+            }
+            Operation::Emit(lease, events) => {
+                self.touched.insert(lease.job);
+                let answer = store.emit(&lease, &events).await;
+                same(answer, model.emit(&lease, &events).await);
+            }
+            Operation::Settle(settles) => self.settle(settles).await,
+            Operation::Cancel(id) => self.cancel(id).await,
+            Operation::Redrive(id) => {
+                self.touched.insert(id);
+                let answer = store.redrive(&id).await;
+                self.same_if_sure(answer, model.redrive(&id).await);
+            }
+            Operation::Pause(queue, paused) => {
+                let answer = store.pause(&queue, paused).await;
+                same(answer, model.pause(&queue, paused).await);
+            }
+            Operation::Advance(by) => self.clock.advance(by),
+            Operation::Reclaim => self.reclaim().await,
+            Operation::Prune => {
+                self.store.prune().await;
+                same(model.prune().await.map(drop), Ok(()));
+            }
+            Operation::List(filter) => self.list(&filter).await,
+        }
+    }
+
+    async fn enqueue(&mut self, jobs: Vec<NewJob>, atomic: bool) {
+        let answers = self.store.broker.enqueue(jobs.clone(), atomic).await;
+        // A resent job under a key may be known by its key or by its id.
+        let by_id = |(job, answer): (&NewJob, Enqueued)| match answer {
+            Enqueued::Replayed(id) if id == job.id => Enqueued::Accepted(id),
+            answer => answer,
+        };
+        let answers = answers.map(|answers| jobs.iter().zip(answers).map(by_id).collect());
+        let expected = self.model.enqueue(jobs.clone(), atomic).await;
+        same::<Vec<Enqueued>>(answers, expected);
+        for job in &jobs {
+            self.touched.insert(job.id);
+            if self.model.get(&job.id).await.is_ok_and(|job| job.is_some()) {
+                self.history.enqueued(job);
+            }
+        }
+    }
+
+    /// Extends on both sides; whether the worker is still known.
+    async fn extend(&mut self, queue: &QueueName, worker: &WorkerId) -> bool {
+        let sorted = |mut ids: Vec<JobId>| {
+            ids.sort();
+            ids
+        };
+        let answer = self.store.broker.extend(queue, worker).await.map(sorted);
+        let expected = self.model.extend(queue, worker).await.map(sorted);
+        let known = same(answer, expected).is_some();
+        if !known {
+            self.history.lost(worker);
+        }
+        known
+    }
+
+    /// A store may give fewer than asked for when it meets expired jobs, so it
+    /// is asked until the queue is empty or it gave enough.
+    async fn claim(&mut self, ask: Claim) {
+        if !self.extend(&ask.queue, &ask.worker).await {
+            return;
+        }
+        let mut all = Claims::default();
+        for _ in 0..CLAIMS_MAX {
+            let want = ask.want - all.claimed.len();
+            let more = Claim {
+                want,
+                ..ask.clone()
+            };
+            let claims = self.store.broker.claim(&more).await;
+            let claims = claims.expect("an extended worker may claim");
+            all.claimed.extend(claims.claimed);
+            all.next_due = claims.next_due;
+            if all.claimed.len() >= ask.want || !self.has_work(&ask.queue).await {
+                break;
+            }
+        }
+        let given: Vec<JobId> = all.claimed.iter().map(|claimed| claimed.job.id).collect();
+        let mut taken = self.expired_in_store(&ask.queue).await;
+        taken.extend(&given);
+        let expected = self.model.claim_like(&ask, &taken);
+        let mut expected = expected.expect("an extended worker may claim");
+        if self.connection == Connection::Bad {
+            // What a lost answer gave comes back in any order.
+            all.claimed.sort_by_key(|claimed| claimed.job.id);
+            expected.claimed.sort_by_key(|claimed| claimed.job.id);
+        }
+        if self.is_paused(&ask.queue).await || self.connection == Connection::Bad {
+            (all.next_due, expected.next_due) = (None, None);
+        }
+        let ids = |claims: &Claims| -> Vec<JobId> {
+            claims
+                .claimed
+                .iter()
+                .map(|claimed| claimed.job.id)
+                .collect()
+        };
+        assert_eq!(ids(&all), ids(&expected), "store, model: claimed ids");
+        assert_eq!(all, expected, "store, model: claim");
+        self.touched.extend(taken);
+        self.history.claimed(&all.claimed);
+    }
+
+    /// Jobs that the store met and ended because they were not started in time,
+    /// and that the model still has in line.
+    async fn expired_in_store(&self, queue: &QueueName) -> Vec<JobId> {
+        let mut ended = Vec::new();
+        for id in self.model.late(queue) {
+            let job = self.store.get(id).await;
+            ended.extend(job.status.is_final().then_some(id));
+        }
+        ended
+    }
+
+    async fn row(&self, broker: &dyn Broker, queue: &QueueName) -> QueueStats {
+        let rows = broker.stats().await.expect("stats answer");
+        let row = rows.into_iter().find(|row| row.queue == *queue);
+        row.unwrap_or_default()
+    }
+
+    async fn has_work(&self, queue: &QueueName) -> bool {
+        let row = self.row(self.store.broker.as_ref(), queue).await;
+        row.queued > 0 && !row.paused
+    }
+
+    async fn is_paused(&self, queue: &QueueName) -> bool {
+        self.row(&self.model, queue).await.paused
+    }
+
+    async fn settle(&mut self, settles: Vec<Settle>) {
+        self.touched
+            .extend(settles.iter().map(|settle| settle.lease.job));
+        let answer = self.store.broker.settle(&settles).await;
+        let expected = self.model.settle(&settles).await;
+        let answers = same(answer, expected).unwrap_or_default();
+        self.history.settled(&settles, &answers);
+    }
+
+    async fn cancel(&mut self, id: JobId) {
+        self.touched.insert(id);
+        let answer = self.store.broker.cancel(&id).await;
+        let expected = self.model.cancel(&id).await;
+        if matches!(expected, Ok(CancelReply::Cancelled)) {
+            self.history.cancelled(id);
+        }
+        self.same_if_sure(answer, expected);
+    }
+
+    async fn reclaim(&mut self) {
+        let swept = self.store.sweep().await;
+        let mut expected = Swept::default();
+        loop {
+            let more = self.model.reclaim().await.expect("the model sweeps");
+            if more == Swept::default() {
+                break;
+            }
+            expected.reclaimed.extend(more.reclaimed);
+            expected.cancelled.extend(more.cancelled);
+        }
+        self.touched
+            .extend(expected.reclaimed.iter().map(|(id, _)| *id));
+        self.touched.extend(&expected.cancelled);
+        let sorted = |mut swept: Swept| {
+            swept.reclaimed.sort();
+            swept.cancelled.sort();
+            swept
+        };
+        self.same_if_sure(Ok(sorted(swept)), Ok(sorted(expected)));
+    }
+
+    async fn list(&self, filter: &Filter) {
+        let brief = |jobs: Vec<Job>| -> BTreeSet<(JobId, Status, bool)> {
+            let brief = |job: &Job| (job.id, job.status, job.result.is_some());
+            let set: BTreeSet<_> = jobs.iter().map(brief).collect();
+            assert_eq!(set.len(), jobs.len(), "a listing shows a job once");
+            set
+        };
+        let listed = brief(self.store.list(filter, 40).await);
+        let model = Harness::new(
+            Arc::new(self.model.clone()),
+            self.clock.clone(),
+            self.store.lease,
+        );
+        assert_eq!(
+            listed,
+            brief(model.list(filter, 200).await),
+            "store, model: list"
+        );
+    }
+
+    /// Compares answers unless a resent call may answer otherwise.
+    fn same_if_sure<T: Debug + PartialEq>(
+        &self,
+        answer: Result<T, BrokerError>,
+        expected: Result<T, BrokerError>,
+    ) {
+        if self.connection == Connection::Good {
+            same(answer, expected);
+        }
+    }
+
+    async fn look_at_touched(&mut self) {
+        for id in std::mem::take(&mut self.touched) {
+            self.look_at(id).await;
+        }
+        self.look_at_stats().await;
+    }
+
+    async fn look_at_everything(&mut self) {
+        for id in self.history.ids().to_vec() {
+            self.look_at(id).await;
+        }
+        self.look_at_stats().await;
+        self.list(&Filter::default()).await;
+    }
+
+    async fn look_at(&self, id: JobId) {
+        let (store, model) = (&self.store.broker, &self.model);
+        let expected = model.get(&id).await.expect("the model answers");
+        let found = store.get(&id).await.expect("get answers");
+        let found = found.map(|job| comparable(job, expected.as_ref()));
+        let expected = expected.map(|job| comparable(job.clone(), Some(&job)));
+        assert_eq!(found, expected, "store, model: get {id}");
+        let steps = store.checkpoints(&id).await.expect("checkpoints answer");
+        let expected = model.checkpoints(&id).await.expect("the model answers");
+        assert_eq!(steps, expected, "store, model: checkpoints of {id}");
+        let events = all_events(store.as_ref(), id).await;
+        let expected = all_events(model, id).await;
+        assert_eq!(events, expected, "store, model: events of {id}");
+    }
+
+    async fn look_at_stats(&self) {
+        let used = |row: &QueueStats| {
+            let untouched = QueueStats {
+                queue: row.queue.clone(),
+                paused: row.paused,
+                ..QueueStats::default()
+            };
+            *row != untouched
+        };
+        let rows = |rows: Result<Vec<QueueStats>, BrokerError>| {
+            let mut rows: Vec<_> = rows
+                .expect("stats answer")
+                .into_iter()
+                .filter(used)
+                .collect();
+            rows.sort_by(|a, b| a.queue.cmp(&b.queue));
+            rows
+        };
+        let found = rows(self.store.broker.stats().await);
+        assert_eq!(found, rows(self.model.stats().await), "store, model: stats");
+    }
+}
+
+/// Compares two answers, errors by what they say; the answer, if it is none.
+fn same<T: Debug + PartialEq>(
+    answer: Result<T, BrokerError>,
+    expected: Result<T, BrokerError>,
+) -> Option<T> {
+    let text = |error: BrokerError| error.to_string();
+    let (answer, expected) = (answer.map_err(text), expected.map_err(text));
+    assert_eq!(answer, expected, "store, model");
+    answer.ok()
+}
+
+/// A job without what a store is free in: progress that this attempt did not
+/// report, and whether a job that is over had been asked to stop.
+fn comparable(job: Job, model: Option<&Job>) -> Job {
+    let running = job.status == Status::Running;
+    let reported = model.is_some_and(|model| model.progress.is_some());
+    Job {
+        cancel_requested: running && job.cancel_requested,
+        progress: job.progress.filter(|_| running && reported),
+        ..job
+    }
+}
+
+/// An event without its time, and without data where its data is free.
+type Brief = (u64, String, Option<String>, Option<Payload>);
+
+fn brief(event: Event) -> Brief {
+    let free = [kind::CANCEL_REQUESTED, kind::REDRIVEN].contains(&event.kind.as_str());
+    let data = (!free).then_some(event.data);
+    (event.seq, event.kind, event.step, data)
+}
+
+/// Every event of a job, whether it ended; nothing where it is unknown.
+async fn all_events(broker: &dyn Broker, id: JobId) -> Option<(Vec<Brief>, bool)> {
+    let mut events: Vec<Brief> = Vec::new();
+    loop {
+        let after = events.last().map_or(0, |(seq, ..)| *seq);
+        let page = broker.events(&id, after, 100, Duration::ZERO).await;
+        let page = page.expect("events answer")?;
+        let ended = page.ended;
+        if page.events.is_empty() {
+            return Some((events, ended));
+        }
+        events.extend(page.events.into_iter().map(brief));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use lovage_core::limits;
+
+    use super::*;
+
+    async fn fresh() -> Harness {
+        let (clock, lease) = (ManualClock::default(), limits::LEASE);
+        let model = ModelBroker::new(clock.clone(), lease);
+        Harness::new(Arc::new(model), clock, lease)
+    }
+
+    crate::broker_simulation!(fresh);
+
+    #[tokio::test]
+    #[should_panic(expected = "store, model")]
+    async fn a_store_that_keeps_leases_too_long_is_found_out() {
+        let (clock, lease) = (ManualClock::default(), limits::LEASE);
+        let model = ModelBroker::new(clock.clone(), lease * 2);
+        let harness = Harness::new(Arc::new(model), clock, lease);
+        run(harness, Connection::Good, 1, OPERATIONS_DEFAULT).await;
+    }
+
+    #[tokio::test]
+    async fn one_seed_gives_one_history() {
+        let mut ends = Vec::new();
+        for _ in 0..2 {
+            let start = "2026-01-01T00:00:00Z".parse().unwrap();
+            let clock = ManualClock::at(start);
+            let model = ModelBroker::new(clock.clone(), limits::LEASE);
+            let harness = Harness::new(Arc::new(model.clone()), clock, limits::LEASE);
+            run(harness, Connection::Good, 7, 300).await;
+            ends.push(model.stats().await.unwrap());
+        }
+        assert_eq!(ends[0], ends[1]);
+    }
+}
