@@ -257,9 +257,14 @@ pub(crate) fn as_enqueued(job: Job) -> Job {
     }
 }
 
+/// A time for a caller: UTC, to the millisecond.
+pub(crate) fn rfc3339(at: Timestamp) -> String {
+    format!("{at:.3}")
+}
+
 /// A job for a caller.
 pub(crate) fn job(job: &Job) -> JobView {
-    let time = |at: Option<Timestamp>| at.map(|at| at.to_string());
+    let time = |at: Option<Timestamp>| at.map(rfc3339);
     JobView {
         id: job.id.uuid(),
         kind: job.kind.to_string(),
@@ -268,7 +273,7 @@ pub(crate) fn job(job: &Job) -> JobView {
         priority: job.priority.get(),
         attempt: job.attempt,
         attempts_max: job.attempts_max,
-        created_at: job.created_at.to_string(),
+        created_at: rfc3339(job.created_at),
         run_at: time(job.run_at),
         started_at: time(job.started_at),
         finished_at: time(job.finished_at),
@@ -296,7 +301,7 @@ fn waiting(job: &Job) -> Option<WaitingView> {
     };
     Some(WaitingView {
         reason: reason.to_owned(),
-        until: until.map(|at| at.to_string()),
+        until: until.map(rfc3339),
         position: None,
     })
 }
@@ -354,7 +359,7 @@ pub(crate) fn no_result(job: &Job) -> NoResult {
 pub(crate) fn event(event: &Event) -> EventView {
     EventView {
         seq: event.seq,
-        at: event.at.to_string(),
+        at: rfc3339(event.at),
         job_id: event.job.uuid(),
         kind: event.kind.clone(),
         step: event.step.clone(),

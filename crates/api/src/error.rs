@@ -16,6 +16,7 @@ use lovage_core::id::JobId;
 use lovage_core::status::Status;
 
 use crate::convert;
+use crate::convert::rfc3339;
 
 /// Why a request was not done.
 #[derive(Debug, Clone, thiserror::Error)]
@@ -28,6 +29,8 @@ pub(crate) enum ApiError {
     },
     #[error("the body is not UTF-8 from byte {0} on")]
     NotUtf8(usize),
+    #[error("a page of another site ({0}) asked for this; only pages of this server may")]
+    CrossOrigin(String),
     #[error("there is no job with that id")]
     JobUnknown,
     #[error("there is nothing at this path; /openapi.json lists what there is")]
@@ -88,6 +91,7 @@ impl ApiError {
             Self::MalformedJson { .. } => (S::BAD_REQUEST, "malformed_json", "Not JSON"),
             Self::NotUtf8(_) => (S::BAD_REQUEST, "not_utf8", "Not UTF-8"),
             Self::JobUnknown => (S::NOT_FOUND, "job_unknown", "No such job"),
+            Self::CrossOrigin(_) => (S::FORBIDDEN, "cross_origin", "Another site's request"),
             Self::PathUnknown => (S::NOT_FOUND, "path_unknown", "No such path"),
             Self::MethodNotAllowed => {
                 let code = "method_not_allowed";
@@ -156,7 +160,7 @@ impl ApiError {
             Self::AlreadyFinished(status) | Self::NotRetryable(status) => {
                 problem.state = Some(convert::state(*status));
             }
-            Self::ResultExpired(at) => problem.expired_at = Some(at.to_string()),
+            Self::ResultExpired(at) => problem.expired_at = Some(rfc3339(*at)),
             _ => {}
         }
         problem

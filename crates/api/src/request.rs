@@ -34,8 +34,13 @@ pub(crate) async fn handle(
     let started = Instant::now();
     let span = tracing::info_span!("request", request_id = %id);
     async move {
-        let outcome = AssertUnwindSafe(next.run(request)).catch_unwind().await;
-        let response = outcome.unwrap_or_else(|_| ApiError::Panicked.into_response());
+        let response = match foreign_origin(&request) {
+            Some(origin) => ApiError::CrossOrigin(origin).into_response(),
+            None => {
+                let outcome = AssertUnwindSafe(next.run(request)).catch_unwind().await;
+                outcome.unwrap_or_else(|_| ApiError::Panicked.into_response())
+            }
+        };
         let response = finish(response, &path, &id);
         tracing::info!(
             %method,
@@ -63,6 +68,23 @@ fn finish(mut response: Response, path: &str, id: &str) -> Response {
     response
 }
 
+/// Where a browser says that a changing request comes from, when it is not this
+/// server: on loopback any page a person opens could otherwise cancel jobs.
+fn foreign_origin(request: &Request) -> Option<String> {
+    if request.method().is_safe() {
+        return None;
+    }
+    let text = |name| {
+        request
+            .headers()
+            .get(name)
+            .and_then(|value: &HeaderValue| value.to_str().ok())
+    };
+    let origin = text(header::ORIGIN)?;
+    let (_, authority) = origin.split_once("://").unwrap_or(("", origin));
+    (text(header::HOST) != Some(authority)).then(|| origin.chars().take(PATH_CHARS_MAX).collect())
+}
+
 /// The caller's id when it is a sane one, else a new UUIDv7.
 fn request_id(headers: &HeaderMap, now: Timestamp) -> String {
     let sane = |id: &&str| {
@@ -81,6 +103,25 @@ fn request_id(headers: &HeaderMap, now: Timestamp) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_page_of_another_site_may_look_but_not_change() {
+        let from = |method: &str, origin: Option<&str>| {
+            let mut request = axum::http::Request::builder()
+                .method(method)
+                .header("host", "localhost:8080");
+            if let Some(origin) = origin {
+                request = request.header("origin", origin);
+            }
+            foreign_origin(&request.body(axum::body::Body::empty()).unwrap())
+        };
+        assert_eq!(from("POST", None), None, "no browser");
+        assert_eq!(from("POST", Some("http://localhost:8080")), None);
+        assert_eq!(from("GET", Some("https://evil.example")), None);
+        for foreign in ["https://evil.example", "null", "http://localhost:9999"] {
+            assert_eq!(from("POST", Some(foreign)), Some(foreign.to_owned()));
+        }
+    }
 
     #[test]
     fn only_a_sane_request_id_is_taken_over() {

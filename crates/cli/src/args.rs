@@ -17,8 +17,7 @@ pub(crate) struct Cli {
     pub(crate) command: Command,
 }
 
-const EXITS: &str =
-    "Exit codes: 0 ok, 1 error, 2 usage, 3 job failed or sources insufficient, 4 timed out, 130 interrupted";
+const EXITS: &str = "Exit codes: 0 ok, 1 error, 2 usage, 3 job failed or sources insufficient, 4 timed out, 130 interrupted";
 
 /// Every command.
 #[derive(Debug, Subcommand)]
@@ -119,10 +118,20 @@ pub(crate) struct Worker {
 #[derive(Debug, Args)]
 pub(crate) struct Server {
     /// Address of the API.
-    #[arg(long, value_name = "URL", env = "LOVAGE_URL", default_value = "http://127.0.0.1:8080")]
+    #[arg(
+        long,
+        value_name = "URL",
+        env = "LOVAGE_URL",
+        default_value = "http://127.0.0.1:8080"
+    )]
     pub(crate) server: String,
     /// Key of the API.
-    #[arg(long, value_name = "KEY", env = "LOVAGE_API_KEY", hide_env_values = true)]
+    #[arg(
+        long,
+        value_name = "KEY",
+        env = "LOVAGE_API_KEY",
+        hide_env_values = true
+    )]
     pub(crate) api_key: Option<String>,
 }
 

@@ -32,7 +32,11 @@ pub(crate) fn clock() -> Arc<dyn Clock> {
 
 /// The store the settings name: Redis when there is a URL, else the embedded one.
 pub(crate) async fn broker(settings: &Settings) -> Result<Arc<dyn Broker>, Exit> {
-    if settings.store.url.expose().is_empty() { embedded(settings).await } else { redis(settings).await }
+    if settings.store.url.expose().is_empty() {
+        embedded(settings).await
+    } else {
+        redis(settings).await
+    }
 }
 
 async fn redis(settings: &Settings) -> Result<Arc<dyn Broker>, Exit> {
@@ -41,15 +45,21 @@ async fn redis(settings: &Settings) -> Result<Arc<dyn Broker>, Exit> {
         lease: settings.store.lease_s,
         ..RedisConfig::new(settings.store.url.expose())
     };
-    let broker = RedisBroker::connect(config).await.map_err(|error| Exit::because("the Redis store cannot be used", &error))?;
+    let broker = RedisBroker::connect(config)
+        .await
+        .map_err(|error| Exit::because("the Redis store cannot be used", &error))?;
     Ok(Arc::new(broker))
 }
 
 /// The store in the data folder.
 pub(crate) async fn embedded(settings: &Settings) -> Result<Arc<dyn Broker>, Exit> {
     let folder = &settings.store.data;
-    std::fs::create_dir_all(folder)
-        .map_err(|error| Exit::new(exit::ERROR, format!("cannot make the folder {}: {error}", folder.display())))?;
+    std::fs::create_dir_all(folder).map_err(|error| {
+        Exit::new(
+            exit::ERROR,
+            format!("cannot make the folder {}: {error}", folder.display()),
+        )
+    })?;
     let config = SqliteConfig {
         lease: settings.store.lease_s,
         synchronous: match settings.store.synchronous {
@@ -59,13 +69,18 @@ pub(crate) async fn embedded(settings: &Settings) -> Result<Arc<dyn Broker>, Exi
         ..SqliteConfig::new(folder.join("lovage.db"))
     };
     let what = format!("the store in {} cannot be used", folder.display());
-    let broker = SqliteBroker::open(config).await.map_err(|error| Exit::because(&what, &error))?;
+    let broker = SqliteBroker::open(config)
+        .await
+        .map_err(|error| Exit::because(&what, &error))?;
     Ok(Arc::new(broker))
 }
 
 /// What the script pipeline needs, as the settings say.
 pub(crate) fn deps(settings: &Settings) -> Result<Deps, Exit> {
-    Ok(Deps { llm: llm(settings)?, research: Arc::new(research(settings)?) })
+    Ok(Deps {
+        llm: llm(settings)?,
+        research: Arc::new(research(settings)?),
+    })
 }
 
 fn llm(settings: &Settings) -> Result<Option<Arc<dyn Llm>>, Exit> {
@@ -89,7 +104,8 @@ fn llm(settings: &Settings) -> Result<Option<Arc<dyn Llm>>, Exit> {
     };
     let permits = Arc::new(Semaphore::new(llm.concurrency));
     let seed = clock().now().as_nanosecond() as u64 ^ u64::from(std::process::id());
-    let openai = OpenAi::new(config, permits, seed).map_err(|error| Exit::because("llm settings", &error))?;
+    let openai = OpenAi::new(config, permits, seed)
+        .map_err(|error| Exit::because("llm settings", &error))?;
     Ok(Some(Arc::new(openai)))
 }
 
@@ -108,19 +124,29 @@ fn research(settings: &Settings) -> Result<Research, Exit> {
         downloads: research.concurrency,
         ..ClientSettings::new(CONTACT)
     };
-    let fetch = GuardedClient::new(&client).map_err(|error| Exit::because("research settings", &error))?;
+    let fetch =
+        GuardedClient::new(&client).map_err(|error| Exit::because("research settings", &error))?;
     let feeds: Vec<Url> = research.feeds.clone();
     Ok(Research::live(feeds, Arc::new(fetch)).with_host_gap(research.host_pause_ms))
 }
 
 /// A worker that knows every kind.
-pub(crate) fn worker(settings: &Settings, broker: Arc<dyn Broker>, queues: Vec<QueueName>) -> Result<Worker, Exit> {
+pub(crate) fn worker(
+    settings: &Settings,
+    broker: Arc<dyn Broker>,
+    queues: Vec<QueueName>,
+) -> Result<Worker, Exit> {
     let config = WorkerConfig {
         blocking_threads: settings.worker.blocking_threads,
         grace: settings.worker.grace_s,
         ..WorkerConfig::new(queues, settings.worker.concurrency)
     };
-    Ok(Worker::new(broker, lovage_pipeline::handlers(deps(settings)?), clock(), config))
+    Ok(Worker::new(
+        broker,
+        lovage_pipeline::handlers(deps(settings)?),
+        clock(),
+        config,
+    ))
 }
 
 /// The API over a store.
@@ -131,7 +157,13 @@ pub(crate) fn api(settings: &Settings, broker: Arc<dyn Broker>) -> State {
         keep_dead: settings.store.keep_failed_s,
         ..ApiConfig::default()
     };
-    State::new(broker, Arc::new(lovage_pipeline::catalog()), Arc::new(ScriptRender), clock(), config)
+    State::new(
+        broker,
+        Arc::new(lovage_pipeline::catalog()),
+        Arc::new(ScriptRender),
+        clock(),
+        config,
+    )
 }
 
 /// Renders scripts; results of other kinds are JSON only.
@@ -139,10 +171,19 @@ struct ScriptRender;
 
 impl Render for ScriptRender {
     fn formats(&self, kind: &str) -> Vec<&'static str> {
-        if kind == script::KIND { Format::ALL.iter().map(|format| format.as_str()).collect() } else { vec!["json"] }
+        if kind == script::KIND {
+            Format::ALL.iter().map(|format| format.as_str()).collect()
+        } else {
+            vec!["json"]
+        }
     }
 
-    fn render(&self, kind: &str, result: &Payload, format: &str) -> Option<Result<Rendered, String>> {
+    fn render(
+        &self,
+        kind: &str,
+        result: &Payload,
+        format: &str,
+    ) -> Option<Result<Rendered, String>> {
         let format = format.parse::<Format>().ok()?;
         if format == Format::Json {
             return Some(Ok(json(result)));
@@ -150,13 +191,21 @@ impl Render for ScriptRender {
         if kind != script::KIND {
             return None;
         }
-        Some(result.read::<ScriptResult>().map_err(|error| error.to_string()).map(|result| Rendered {
-            content_type: render::content_type(format).to_owned(),
-            body: render::render(&result, format).into_bytes(),
-        }))
+        Some(
+            result
+                .read::<ScriptResult>()
+                .map_err(|error| error.to_string())
+                .map(|result| Rendered {
+                    content_type: render::content_type(format).to_owned(),
+                    body: render::render(&result, format).into_bytes(),
+                }),
+        )
     }
 }
 
 fn json(result: &Payload) -> Rendered {
-    Rendered { content_type: "application/json".to_owned(), body: result.as_str().as_bytes().to_vec() }
+    Rendered {
+        content_type: "application/json".to_owned(),
+        body: result.as_str().as_bytes().to_vec(),
+    }
 }

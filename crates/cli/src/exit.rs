@@ -27,12 +27,18 @@ pub(crate) struct Exit {
 impl Exit {
     /// Ends with a message.
     pub(crate) fn new(code: u8, message: impl fmt::Display) -> Self {
-        Self { code, message: Some(message.to_string()) }
+        Self {
+            code,
+            message: Some(message.to_string()),
+        }
     }
 
     /// Ends with a code alone.
     pub(crate) fn silent(code: u8) -> Self {
-        Self { code, message: None }
+        Self {
+            code,
+            message: None,
+        }
     }
 
     /// Ends with what failed and every cause behind it.

@@ -17,13 +17,19 @@ use crate::exit::Exit;
 
 fn main() -> ExitCode {
     let cli = Cli::parse();
-    rustls::crypto::ring::default_provider().install_default().expect("no other provider was installed before");
-    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build();
+    rustls::crypto::ring::default_provider()
+        .install_default()
+        .expect("no other provider was installed before");
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .build();
     let ended = match runtime {
         Ok(runtime) => runtime.block_on(command::run(cli)),
         Err(error) => Err(Exit::because("cannot start the async runtime", &error)),
     };
-    let Err(exit) = ended else { return ExitCode::from(exit::OK) };
+    let Err(exit) = ended else {
+        return ExitCode::from(exit::OK);
+    };
     if let Some(message) = exit.message {
         eprintln!("lovage: {message}");
     }

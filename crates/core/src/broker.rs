@@ -2,7 +2,8 @@
 //!
 //! Both stores and the in-memory model pass one conformance suite, a named
 //! test per promise of [`crate::invariant`]. Every call may be sent again
-//! after [`BrokerError::Unavailable`]: nothing happens twice.
+//! after [`BrokerError::Unavailable`]: nothing happens twice, but for an event
+//! emitted by a call whose answer was lost, which may then stand twice.
 
 use std::time::Duration;
 

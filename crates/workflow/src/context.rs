@@ -117,6 +117,26 @@ impl Context {
         Ok(self.shared.journal.emit(vec![event]).await?)
     }
 
+    /// Tells watchers several things in one write: type and data each.
+    ///
+    /// # Errors
+    /// As [`Journal::emit`].
+    pub async fn emit_all<D: Serialize>(
+        &self,
+        step: &str,
+        events: &[(&str, D)],
+    ) -> Result<(), Failure> {
+        let events = events
+            .iter()
+            .map(|(kind, data)| new_event(kind, Some(step), data));
+        let events = events.collect::<Result<Vec<_>, _>>()?;
+        if events.is_empty() {
+            Ok(())
+        } else {
+            Ok(self.shared.journal.emit(events).await?)
+        }
+    }
+
     /// Says where the work stands.
     ///
     /// # Errors

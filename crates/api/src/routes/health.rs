@@ -33,7 +33,12 @@ pub(crate) async fn ready(Extract(state): Extract<State>) -> (StatusCode, Json<H
     let draining = state.draining.is_cancelled();
     let server = check("server", draining.then_some("draining"));
     let mut checks = vec![server, store(&state).await];
-    checks.extend(state.probes.iter().map(|(component, probe)| check(component, probe().err().as_deref())));
+    checks.extend(
+        state
+            .probes
+            .iter()
+            .map(|(component, probe)| check(component, probe().err().as_deref())),
+    );
     let ok = checks.iter().all(|check| check.ok);
     let status = if ok {
         StatusCode::OK

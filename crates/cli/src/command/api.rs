@@ -19,11 +19,17 @@ pub(crate) async fn run(settings: Settings) -> Result<(), Exit> {
     let listener = listen(&settings).await?;
     let broker = compose::broker(&settings).await?;
     let stop = tokio_util::sync::CancellationToken::new();
-    let serving = lovage_api::serve(listener, compose::api(&settings, broker), stop.clone().cancelled_owned());
+    let serving = lovage_api::serve(
+        listener,
+        compose::api(&settings, broker),
+        stop.clone().cancelled_owned(),
+    );
     let serving = tokio::spawn(serving);
     stopped().await?;
     stop.cancel();
-    serving.await.map_err(|error| Exit::because("the API broke", &error))
+    serving
+        .await
+        .map_err(|error| Exit::because("the API broke", &error))
 }
 
 /// Takes the port, and says so: the line is what scripts wait for.
@@ -31,24 +37,34 @@ pub(crate) async fn listen(settings: &Settings) -> Result<TcpListener, Exit> {
     let address = settings.api.listen;
     if !address.ip().is_loopback() && !settings.api.insecure {
         let why = "anybody who reaches it could enqueue jobs, and there are no keys yet";
-        let what = format!("refusing to listen on {address}: {why}; set api.insecure = true to do it all the same");
+        let what = format!(
+            "refusing to listen on {address}: {why}; set api.insecure = true to do it all the same"
+        );
         return Err(Exit::new(exit::USAGE, what));
     }
-    let listener = TcpListener::bind(address).await.map_err(|error| match error.kind() {
-        std::io::ErrorKind::AddrInUse => {
-            Exit::new(exit::ERROR, format!("port {} is taken; choose another with --listen or PORT", address.port()))
-        }
-        _ => Exit::because(&format!("cannot listen on {address}"), &error),
-    })?;
-    let address = listener.local_addr().map_err(|error| Exit::because("cannot listen", &error))?;
+    let listener = TcpListener::bind(address)
+        .await
+        .map_err(|error| match error.kind() {
+            std::io::ErrorKind::AddrInUse => Exit::new(
+                exit::ERROR,
+                format!(
+                    "port {} is taken; choose another with --listen or PORT",
+                    address.port()
+                ),
+            ),
+            _ => Exit::because(&format!("cannot listen on {address}"), &error),
+        })?;
+    let address = listener
+        .local_addr()
+        .map_err(|error| Exit::because("cannot listen", &error))?;
     eprintln!("lovage: listening on http://{address}");
     Ok(listener)
 }
 
 /// Waits for SIGTERM or Ctrl-C.
 pub(crate) async fn stopped() -> Result<(), Exit> {
-    let mut terminate =
-        signal(SignalKind::terminate()).map_err(|error| Exit::because("cannot listen for SIGTERM", &error))?;
+    let mut terminate = signal(SignalKind::terminate())
+        .map_err(|error| Exit::because("cannot listen for SIGTERM", &error))?;
     tokio::select! {
         _ = terminate.recv() => {}
         interrupted = tokio::signal::ctrl_c() => {

@@ -2,13 +2,12 @@
 
 use crate::config::Settings;
 use crate::exit::Exit;
+use crate::view::out;
 
 pub(crate) fn check(_: &Settings) -> Result<(), Exit> {
-    println!("the settings are good");
-    Ok(())
+    out::print("the settings are good")
 }
 
 pub(crate) fn show(settings: &Settings) -> Result<(), Exit> {
-    print!("{}", settings.show());
-    Ok(())
+    out::print(settings.show())
 }

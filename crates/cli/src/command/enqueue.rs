@@ -5,10 +5,10 @@ use std::io::Read;
 use lovage_client::wire::EnqueueRequest;
 use serde_json::value::RawValue;
 
-use super::remote::{client, json, refused};
+use super::remote::{client, refused};
 use crate::args::{Enqueue, Output};
 use crate::exit::{self, Exit};
-use crate::view::table;
+use crate::view::{out, table};
 
 pub(crate) async fn run(args: Enqueue) -> Result<(), Exit> {
     let client = client(&args.server)?;
@@ -27,31 +27,45 @@ pub(crate) async fn run(args: Enqueue) -> Result<(), Exit> {
         tags: args.tags,
         id: None,
     };
-    let job = client.enqueue(&request, args.idempotency_key.as_deref()).await.map_err(refused)?;
+    let job = client
+        .enqueue(&request, args.idempotency_key.as_deref())
+        .await
+        .map_err(refused)?;
     match args.output {
-        None => println!("{}", job.id),
-        Some(Output::Table) => println!("{}", table::job(&job)),
-        Some(Output::Json) => json(&job)?,
+        None => out::print(job.id),
+        Some(Output::Table) => out::print(table::job(&job)),
+        Some(Output::Json) => out::json(&job),
     }
-    Ok(())
 }
 
 /// A JSON document from the argument itself, a file or stdin.
 fn input(text: &str) -> Result<Box<RawValue>, Exit> {
     let document = match text.strip_prefix('@') {
-        Some(path) => std::fs::read_to_string(path)
-            .map_err(|error| Exit::new(exit::USAGE, format!("cannot read the input from {path}: {error}")))?,
+        Some(path) => std::fs::read_to_string(path).map_err(|error| {
+            Exit::new(
+                exit::USAGE,
+                format!("cannot read the input from {path}: {error}"),
+            )
+        })?,
         None if text == "-" => {
             let mut stdin = String::new();
             std::io::stdin()
                 .read_to_string(&mut stdin)
-                .map_err(|error| Exit::new(exit::USAGE, format!("cannot read the input from stdin: {error}")))?;
+                .map_err(|error| {
+                    Exit::new(
+                        exit::USAGE,
+                        format!("cannot read the input from stdin: {error}"),
+                    )
+                })?;
             stdin
         }
         None => text.to_owned(),
     };
     serde_json::from_str(&document).map_err(|error| {
         let expected = r#"expected a JSON document such as '{"topic": "…"}', @FILE or -"#;
-        Exit::new(exit::USAGE, format!("the input is not JSON ({error}); {expected}"))
+        Exit::new(
+            exit::USAGE,
+            format!("the input is not JSON ({error}); {expected}"),
+        )
     })
 }

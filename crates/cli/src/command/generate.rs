@@ -1,6 +1,5 @@
 //! `lovage generate`: one script, here and now, through the real queue on the embedded store.
 
-use std::io::Write;
 use std::time::Duration;
 
 use lovage_core::broker::{Broker, Enqueued, RedriveReply};
@@ -21,18 +20,28 @@ use crate::args::Generate;
 use crate::compose;
 use crate::config::Settings;
 use crate::exit::{self, Exit};
+use crate::view::out;
 use crate::view::steps::Steps;
 
 /// Jobs of this command wait apart from those of a server on the same store.
 const QUEUE: &str = "generate";
 
 pub(crate) fn flags(args: &Generate) -> Vec<Flag> {
-    given([("store.data", args.data.as_ref().map(|path| path.display().to_string().into()))])
+    given([(
+        "store.data",
+        args.data
+            .as_ref()
+            .map(|path| path.display().to_string().into()),
+    )])
 }
 
 pub(crate) async fn run(args: &Generate, settings: Settings) -> Result<(), Exit> {
     crate::telemetry::init_quiet(&settings.log);
-    let input = args.topic.as_deref().map(|topic| input(args, topic)).transpose()?;
+    let input = args
+        .topic
+        .as_deref()
+        .map(|topic| input(args, topic))
+        .transpose()?;
     let broker = compose::embedded(&settings).await?;
     let id = match (args.resume, input) {
         (Some(id), _) => resume(broker.as_ref(), id.into()).await?,
@@ -56,11 +65,22 @@ pub(crate) async fn run(args: &Generate, settings: Settings) -> Result<(), Exit>
         wait_final(broker.as_ref(), id).await?;
     }
     stop.cancel();
-    let worked = running.await.map_err(|error| Exit::because("the worker broke", &error))?;
+    let worked = running
+        .await
+        .map_err(|error| Exit::because("the worker broke", &error))?;
     worked.map_err(|error| Exit::because("the worker ended", &error))?;
     match ended {
-        Some(job) => print(&job?, args.output.as_str().parse().expect("both name the same formats")),
-        None => Err(Exit::new(exit::INTERRUPTED, format!("interrupted; go on with: lovage generate --resume {id}"))),
+        Some(job) => print(
+            &job?,
+            args.output
+                .as_str()
+                .parse()
+                .expect("both name the same formats"),
+        ),
+        None => Err(Exit::new(
+            exit::INTERRUPTED,
+            format!("interrupted; go on with: lovage generate --resume {id}"),
+        )),
     }
 }
 
@@ -75,7 +95,10 @@ fn store(error: BrokerError) -> Exit {
 fn input(args: &Generate, topic: &str) -> Result<Payload, Exit> {
     let input = json!({ "topic": topic, "type": args.script_type.as_str(), "language": args.lang.as_str() });
     let request = request::parse(&input).map_err(|wrong| {
-        let wrong: Vec<_> = wrong.iter().map(|one| format!("{}: {}", one.pointer.trim_start_matches('/'), one.message)).collect();
+        let wrong: Vec<_> = wrong
+            .iter()
+            .map(|one| format!("{}: {}", one.pointer.trim_start_matches('/'), one.message))
+            .collect();
         Exit::new(exit::USAGE, wrong.join("; "))
     })?;
     Payload::of(&request).map_err(|error| Exit::because("the request has no JSON form", &error))
@@ -83,10 +106,21 @@ fn input(args: &Generate, topic: &str) -> Result<Payload, Exit> {
 
 async fn enqueue(broker: &dyn Broker, input: Payload) -> Result<JobId, Exit> {
     let id = JobId::at(compose::clock().now());
-    let job = NewJob { queue: queue(), ..NewJob::new(id, script::KIND.parse().expect("the kind is valid"), input) };
-    match broker.enqueue(vec![job], false).await.map_err(store)?.first() {
+    let job = NewJob {
+        queue: queue(),
+        ..NewJob::new(id, script::KIND.parse().expect("the kind is valid"), input)
+    };
+    match broker
+        .enqueue(vec![job], false)
+        .await
+        .map_err(store)?
+        .first()
+    {
         Some(Enqueued::Accepted(_)) => Ok(id),
-        other => Err(Exit::new(exit::ERROR, format!("the store refused the job: {other:?}"))),
+        other => Err(Exit::new(
+            exit::ERROR,
+            format!("the store refused the job: {other:?}"),
+        )),
     }
 }
 
@@ -102,10 +136,17 @@ async fn resume(broker: &dyn Broker, id: JobId) -> Result<JobId, Exit> {
             Ok(id)
         }
         RedriveReply::Refused(_) => Ok(id),
-        RedriveReply::Duplicate(other) => Err(Exit::new(exit::ERROR, format!("job {other} runs in its place"))),
+        RedriveReply::Duplicate(other) => Err(Exit::new(
+            exit::ERROR,
+            format!("job {other} runs in its place"),
+        )),
         RedriveReply::NotFound => {
-            let hint = "the id is printed when a run is interrupted; is this the same --data folder?";
-            Err(Exit::new(exit::USAGE, format!("no job {id} in this store; {hint}")))
+            let hint =
+                "the id is printed when a run is interrupted; is this the same --data folder?";
+            Err(Exit::new(
+                exit::USAGE,
+                format!("no job {id} in this store; {hint}"),
+            ))
         }
     }
 }
@@ -115,7 +156,10 @@ async fn follow(broker: &dyn Broker, id: JobId) -> Result<Job, Exit> {
     let steps = Steps::new();
     let mut after = 0;
     loop {
-        let page = broker.events(&id, after, limits::EVENT_PAGE_MAX, limits::WAIT_MAX).await.map_err(store)?;
+        let page = broker
+            .events(&id, after, limits::EVENT_PAGE_MAX, limits::WAIT_MAX)
+            .await
+            .map_err(store)?;
         let page = page.ok_or_else(|| Exit::new(exit::ERROR, format!("job {id} is gone")))?;
         for event in &page.events {
             steps.event(&event.kind, event.step.as_deref(), event.data.as_str());
@@ -135,19 +179,31 @@ async fn wait_final(broker: &dyn Broker, id: JobId) -> Result<(), Exit> {
 }
 
 async fn get(broker: &dyn Broker, id: JobId) -> Result<Job, Exit> {
-    broker.get(&id).await.map_err(store)?.ok_or_else(|| Exit::new(exit::ERROR, format!("job {id} is gone")))
+    broker
+        .get(&id)
+        .await
+        .map_err(store)?
+        .ok_or_else(|| Exit::new(exit::ERROR, format!("job {id} is gone")))
 }
 
 fn print(job: &Job, format: Format) -> Result<(), Exit> {
     let Some(result) = &job.result else {
-        let error = job.error.as_ref().map_or_else(|| job.status.to_string(), |error| error.message.clone());
-        return Err(Exit::new(exit::JOB_FAILED, format!("{error}; try again with: lovage generate --resume {}", job.id)));
+        let error = job
+            .error
+            .as_ref()
+            .map_or_else(|| job.status.to_string(), |error| error.message.clone());
+        return Err(Exit::new(
+            exit::JOB_FAILED,
+            format!(
+                "{error}; try again with: lovage generate --resume {}",
+                job.id
+            ),
+        ));
     };
-    let result: ScriptResult = result.read().map_err(|error| Exit::because("the result cannot be read", &error))?;
-    let text = render::render(&result, format);
-    let mut out = std::io::stdout().lock();
-    let written = out.write_all(text.as_bytes()).and_then(|()| if text.ends_with('\n') { Ok(()) } else { out.write_all(b"\n") });
-    written.and_then(|()| out.flush()).map_err(|error| Exit::because("cannot print", &error))?;
+    let result: ScriptResult = result
+        .read()
+        .map_err(|error| Exit::because("the result cannot be read", &error))?;
+    out::print(render::render(&result, format))?;
     match result.status {
         ResultStatus::Ok | ResultStatus::Degraded => Ok(()),
         ResultStatus::InsufficientSources => Err(insufficient(&result)),
@@ -155,7 +211,18 @@ fn print(job: &Job, format: Format) -> Result<(), Exit> {
 }
 
 fn insufficient(result: &ScriptResult) -> Exit {
-    let topics: Vec<_> = result.suggestions.iter().map(|topic| format!("\n  lovage generate {topic:?}")).collect();
-    let hint = if topics.is_empty() { String::new() } else { format!("; these topics can be tried:{}", topics.concat()) };
-    Exit::new(exit::JOB_FAILED, format!("the sources do not cover this topic: nothing was written{hint}"))
+    let topics: Vec<_> = result
+        .suggestions
+        .iter()
+        .map(|topic| format!("\n  lovage generate {topic:?}"))
+        .collect();
+    let hint = if topics.is_empty() {
+        String::new()
+    } else {
+        format!("; these topics can be tried:{}", topics.concat())
+    };
+    Exit::new(
+        exit::JOB_FAILED,
+        format!("the sources do not cover this topic: nothing was written{hint}"),
+    )
 }

@@ -3,15 +3,19 @@
 use lovage_client::ListQuery;
 use lovage_client::wire::JobState;
 
-use super::remote::{client, json, refused};
+use super::remote::{client, refused};
 use crate::args::{List, Output};
 use crate::exit::{self, Exit};
-use crate::view::table;
+use crate::view::{out, table};
 
 pub(crate) async fn run(args: &List) -> Result<(), Exit> {
     let client = client(&args.server)?;
     let mut query = ListQuery {
-        states: args.states.iter().map(|text| state(text)).collect::<Result<_, _>>()?,
+        states: args
+            .states
+            .iter()
+            .map(|text| state(text))
+            .collect::<Result<_, _>>()?,
         queue: args.queue.clone(),
         kind: args.kind.clone(),
         session: args.session.clone(),
@@ -29,17 +33,17 @@ pub(crate) async fn run(args: &List) -> Result<(), Exit> {
         }
     }
     match args.output {
-        Output::Json => json(&jobs),
-        Output::Table => {
-            println!("{}", table::jobs(&jobs));
-            Ok(())
-        }
+        Output::Json => out::json(&jobs),
+        Output::Table => out::print(table::jobs(&jobs)),
     }
 }
 
 fn state(text: &str) -> Result<JobState, Exit> {
     serde_json::from_value(text.into()).map_err(|_| {
         let expected = "scheduled, queued, running, waiting, succeeded, failed, cancelled";
-        Exit::new(exit::USAGE, format!("--state must be one of {expected}; got {text:?}"))
+        Exit::new(
+            exit::USAGE,
+            format!("--state must be one of {expected}; got {text:?}"),
+        )
     })
 }

@@ -34,8 +34,12 @@ pub(crate) async fn run(cli: Cli) -> Result<(), Exit> {
         Command::Cancel(args) => remote::cancel(&args).await,
         Command::Retry(args) => remote::retry(&args).await,
         Command::Bench(args) => bench::run(&args).await,
-        Command::Config { action: ConfigAction::Check } => config::check(&load(Vec::new())?),
-        Command::Config { action: ConfigAction::Show } => config::show(&load(Vec::new())?),
+        Command::Config {
+            action: ConfigAction::Check,
+        } => config::check(&load(Vec::new())?),
+        Command::Config {
+            action: ConfigAction::Show,
+        } => config::show(&load(Vec::new())?),
         Command::Completions { shell } => completions::run(shell),
     }
 }
@@ -50,5 +54,8 @@ fn settings(file: &Option<std::path::PathBuf>, flags: Vec<Flag>) -> Result<Setti
 
 /// The flags that were given, as settings.
 fn given<const N: usize>(flags: [(&str, Option<toml::Value>); N]) -> Vec<Flag> {
-    flags.into_iter().filter_map(|(key, value)| Some((key.to_owned(), value?))).collect()
+    flags
+        .into_iter()
+        .filter_map(|(key, value)| Some((key.to_owned(), value?)))
+        .collect()
 }

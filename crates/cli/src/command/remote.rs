@@ -4,49 +4,48 @@ use std::time::Duration;
 
 use lovage_client::wire::{JobState, JobView};
 use lovage_client::{Client, ClientError};
-use serde::Serialize;
 
 use crate::args::{Output, Server, Target, Wait};
 use crate::exit::{self, Exit};
-use crate::view::table;
+use crate::view::{out, table};
 
 /// A caller of the server that was named.
 pub(crate) fn client(server: &Server) -> Result<Client, Exit> {
-    Client::new(&server.server, server.api_key.as_deref()).map_err(|error| Exit::new(exit::USAGE, error))
+    Client::new(&server.server, server.api_key.as_deref())
+        .map_err(|error| Exit::new(exit::USAGE, error))
 }
 
 /// What the server said, as an exit: its refusals are usage errors, the rest failures.
 pub(crate) fn refused(error: ClientError) -> Exit {
     match &error {
-        ClientError::Problem(problem) if (400..500).contains(&problem.status) => Exit::new(exit::USAGE, problem),
+        ClientError::Problem(problem) if (400..500).contains(&problem.status) => {
+            Exit::new(exit::USAGE, problem)
+        }
         _ => Exit::because("the server could not be asked", &error),
     }
 }
 
-pub(crate) fn json(value: &impl Serialize) -> Result<(), Exit> {
-    let text = serde_json::to_string_pretty(value).map_err(|error| Exit::because("cannot print", &error))?;
-    println!("{text}");
-    Ok(())
-}
-
 fn show(job: &JobView, output: Output) -> Result<(), Exit> {
     match output {
-        Output::Json => json(job),
-        Output::Table => {
-            println!("{}", table::job(job));
-            Ok(())
-        }
+        Output::Json => out::json(job),
+        Output::Table => out::print(table::job(job)),
     }
 }
 
 pub(crate) async fn status(args: &Target) -> Result<(), Exit> {
-    show(&client(&args.server)?.job(args.id).await.map_err(refused)?, args.output)
+    show(
+        &client(&args.server)?.job(args.id).await.map_err(refused)?,
+        args.output,
+    )
 }
 
 pub(crate) async fn wait(args: &Wait) -> Result<(), Exit> {
     let target = &args.target;
     let timeout = Duration::from_secs(args.timeout);
-    let job = client(&target.server)?.wait(target.id, timeout).await.map_err(refused)?;
+    let job = client(&target.server)?
+        .wait(target.id, timeout)
+        .await
+        .map_err(refused)?;
     show(&job, target.output)?;
     ended(&job, args.timeout)
 }
@@ -56,14 +55,29 @@ pub(crate) fn ended(job: &JobView, timeout_s: u64) -> Result<(), Exit> {
     match job.state {
         JobState::Succeeded => Ok(()),
         JobState::Failed | JobState::Cancelled => Err(Exit::silent(exit::JOB_FAILED)),
-        state => Err(Exit::new(exit::TIMED_OUT, format!("still {} after {timeout_s} s", state.as_str()))),
+        state => Err(Exit::new(
+            exit::TIMED_OUT,
+            format!("still {} after {timeout_s} s", state.as_str()),
+        )),
     }
 }
 
 pub(crate) async fn cancel(args: &Target) -> Result<(), Exit> {
-    show(&client(&args.server)?.cancel(args.id).await.map_err(refused)?, args.output)
+    show(
+        &client(&args.server)?
+            .cancel(args.id)
+            .await
+            .map_err(refused)?,
+        args.output,
+    )
 }
 
 pub(crate) async fn retry(args: &Target) -> Result<(), Exit> {
-    show(&client(&args.server)?.retry(args.id).await.map_err(refused)?, args.output)
+    show(
+        &client(&args.server)?
+            .retry(args.id)
+            .await
+            .map_err(refused)?,
+        args.output,
+    )
 }

@@ -20,7 +20,12 @@ const READY_WITHIN: Duration = Duration::from_secs(2 * limits::LEASE.as_secs());
 pub(crate) fn flags(args: &Up) -> Vec<Flag> {
     given([
         ("api.listen", args.listen.clone().map(Into::into)),
-        ("store.data", args.data.as_ref().map(|path| path.display().to_string().into())),
+        (
+            "store.data",
+            args.data
+                .as_ref()
+                .map(|path| path.display().to_string().into()),
+        ),
     ])
 }
 
@@ -33,7 +38,11 @@ pub(crate) async fn run(settings: Settings) -> Result<(), Exit> {
     let health = worker.health();
     let state = state.with_probe("worker", move || health.ready(READY_WITHIN));
     let stop = CancellationToken::new();
-    let serving = tokio::spawn(lovage_api::serve(listener, state, stop.clone().cancelled_owned()));
+    let serving = tokio::spawn(lovage_api::serve(
+        listener,
+        state,
+        stop.clone().cancelled_owned(),
+    ));
     let mut working = tokio::spawn(worker.run(stop.clone().cancelled_owned()));
     let early = tokio::select! {
         signal = stopped() => { signal?; None }
@@ -44,7 +53,9 @@ pub(crate) async fn run(settings: Settings) -> Result<(), Exit> {
         Some(ended) => ended,
         None => working.await,
     };
-    serving.await.map_err(|error| Exit::because("the API broke", &error))?;
+    serving
+        .await
+        .map_err(|error| Exit::because("the API broke", &error))?;
     let ended = ended.map_err(|error| Exit::because("the worker broke", &error))?;
     ended.map_err(|error| Exit::because("the worker ended", &error))
 }

@@ -6,6 +6,7 @@ use lovage_client::wire::EventView;
 use super::remote::{client, refused};
 use crate::args::{Output, Watch};
 use crate::exit::{self, Exit};
+use crate::view::out;
 use crate::view::steps::Steps;
 
 pub(crate) async fn run(args: &Watch) -> Result<(), Exit> {
@@ -18,9 +19,10 @@ pub(crate) async fn run(args: &Watch) -> Result<(), Exit> {
     }
     drop(steps);
     match last.as_deref() {
-        Some("failed" | "cancelled") => {
-            Err(Exit::new(exit::JOB_FAILED, format!("the job is {}", last.unwrap_or_default())))
-        }
+        Some("failed" | "cancelled") => Err(Exit::new(
+            exit::JOB_FAILED,
+            format!("the job is {}", last.unwrap_or_default()),
+        )),
         _ => Ok(()),
     }
 }
@@ -28,13 +30,20 @@ pub(crate) async fn run(args: &Watch) -> Result<(), Exit> {
 fn show(steps: &Steps, event: &EventView, output: Output) -> Result<(), Exit> {
     match output {
         Output::Json => {
-            let line = serde_json::to_string(event).map_err(|error| Exit::because("cannot print", &error))?;
-            println!("{line}");
+            let line = serde_json::to_string(event)
+                .map_err(|error| Exit::because("cannot print", &error))?;
+            out::print(line)
         }
-        Output::Table if steps.visible() => steps.event(&event.kind, event.step.as_deref(), event.data.get()),
+        Output::Table if steps.visible() => {
+            steps.event(&event.kind, event.step.as_deref(), event.data.get());
+            Ok(())
+        }
         Output::Table => {
-            println!("{:>4} {} {:<16} {}", event.seq, event.at, event.kind, event.step.as_deref().unwrap_or("-"));
+            let step = event.step.as_deref().unwrap_or("-");
+            out::print(format!(
+                "{:>4} {} {:<16} {step}",
+                event.seq, event.at, event.kind
+            ))
         }
     }
-    Ok(())
 }

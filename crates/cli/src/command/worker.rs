@@ -12,8 +12,14 @@ use crate::telemetry;
 
 pub(crate) fn flags(args: &Worker) -> Vec<Flag> {
     given([
-        ("worker.concurrency", args.concurrency.map(|count| i64::from(count).into())),
-        ("worker.queues", (!args.queues.is_empty()).then(|| args.queues.clone().into())),
+        (
+            "worker.concurrency",
+            args.concurrency.map(|count| i64::from(count).into()),
+        ),
+        (
+            "worker.queues",
+            (!args.queues.is_empty()).then(|| args.queues.clone().into()),
+        ),
     ])
 }
 
@@ -26,11 +32,16 @@ pub(crate) async fn run(settings: Settings) -> Result<(), Exit> {
             tracing::error!(message = error.message, "cannot hear signals: stopping");
         }
     };
-    worker.run(stopped).await.map_err(|error| Exit::because("the worker ended", &error))
+    worker
+        .run(stopped)
+        .await
+        .map_err(|error| Exit::because("the worker ended", &error))
 }
 
 /// The queues of the settings, as names.
 pub(crate) fn queues(settings: &Settings) -> Result<Vec<QueueName>, Exit> {
     let names = settings.worker.queues.iter().map(|name| name.parse());
-    names.collect::<Result<_, _>>().map_err(|error| Exit::new(exit::USAGE, format!("worker.queues: {error}")))
+    names
+        .collect::<Result<_, _>>()
+        .map_err(|error| Exit::new(exit::USAGE, format!("worker.queues: {error}")))
 }

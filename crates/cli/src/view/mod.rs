@@ -1,4 +1,5 @@
 //! What a person sees on a terminal.
 
+pub(crate) mod out;
 pub(crate) mod steps;
 pub(crate) mod table;

@@ -28,7 +28,11 @@ impl Steps {
     /// Bars on stderr when it is a terminal.
     pub(crate) fn new() -> Self {
         let visible = std::io::stderr().is_terminal();
-        let target = if visible { ProgressDrawTarget::stderr() } else { ProgressDrawTarget::hidden() };
+        let target = if visible {
+            ProgressDrawTarget::stderr()
+        } else {
+            ProgressDrawTarget::hidden()
+        };
         let bar = ProgressBar::with_draw_target(None, target);
         bar.set_style(style("{spinner} {prefix:<12} {wide_msg}"));
         if visible {
@@ -62,14 +66,19 @@ impl Steps {
     }
 
     fn begin(&self, step: &str) {
-        self.bar.set_style(style("{spinner} {prefix:<12} {wide_msg}"));
+        self.bar
+            .set_style(style("{spinner} {prefix:<12} {wide_msg}"));
         self.bar.set_prefix(step.to_owned());
         self.bar.set_message("");
     }
 
     fn progress(&self, step: &str, data: &str) {
-        let Ok(progress) = serde_json::from_str::<Progress>(data) else { return };
-        self.bar.set_style(style("{spinner} {prefix:<12} {bar:24} {pos}/{len} {wide_msg}"));
+        let Ok(progress) = serde_json::from_str::<Progress>(data) else {
+            return;
+        };
+        self.bar.set_style(style(
+            "{spinner} {prefix:<12} {bar:24} {pos}/{len} {wide_msg}",
+        ));
         self.bar.set_prefix(step.to_owned());
         self.bar.set_length(progress.total);
         self.bar.set_position(progress.current);
@@ -78,7 +87,10 @@ impl Steps {
 
     fn finish(&self, step: &str, data: &str) {
         let ms = serde_json::from_str::<Finished>(data).map_or(0, |finished| finished.ms);
-        self.say(&format!("✓ {step:<12} {:.2} s", Duration::from_millis(ms).as_secs_f64()));
+        self.say(&format!(
+            "✓ {step:<12} {:.2} s",
+            Duration::from_millis(ms).as_secs_f64()
+        ));
     }
 }
 
@@ -89,5 +101,7 @@ impl Drop for Steps {
 }
 
 fn style(template: &str) -> ProgressStyle {
-    ProgressStyle::with_template(template).expect("the template is one of ours").progress_chars("━╸─")
+    ProgressStyle::with_template(template)
+        .expect("the template is one of ours")
+        .progress_chars("━╸─")
 }

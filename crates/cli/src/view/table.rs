@@ -7,7 +7,10 @@ use lovage_client::wire::JobView;
 /// A table without lines, cut to the terminal.
 pub(crate) fn table(header: &[&str]) -> Table {
     let mut table = Table::new();
-    table.load_style(NOTHING).set_content_arrangement(ContentArrangement::Dynamic).set_header(header.to_vec());
+    table
+        .load_style(NOTHING)
+        .set_content_arrangement(ContentArrangement::Dynamic)
+        .set_header(header.to_vec());
     table
 }
 
@@ -16,8 +19,14 @@ pub(crate) fn jobs(jobs: &[JobView]) -> Table {
     let mut table = table(&["ID", "KIND", "STATE", "ATTEMPT", "CREATED", "WHAT"]);
     for job in jobs {
         let attempt = format!("{}/{}", job.attempt, job.attempts_max);
-        let row =
-            [job.id.to_string(), job.kind.clone(), job.state.as_str().to_owned(), attempt, job.created_at.clone(), what(job)];
+        let row = [
+            job.id.to_string(),
+            job.kind.clone(),
+            job.state.as_str().to_owned(),
+            attempt,
+            job.created_at.clone(),
+            what(job),
+        ];
         table.add_row(row);
     }
     table
@@ -36,24 +45,51 @@ pub(crate) fn job(job: &JobView) -> Table {
     row("kind", Some(job.kind.clone()));
     row("queue", Some(job.queue.clone()));
     row("state", Some(job.state.as_str().to_owned()));
-    row("attempt", Some(format!("{} of {}", job.attempt, job.attempts_max)));
+    row(
+        "attempt",
+        Some(format!("{} of {}", job.attempt, job.attempts_max)),
+    );
     row("created", Some(job.created_at.clone()));
     row("started", job.started_at.clone());
     row("finished", job.finished_at.clone());
-    row("waiting", job.waiting.as_ref().map(|wait| format!("{} until {}", wait.reason, wait.until.as_deref().unwrap_or("?"))));
+    row(
+        "waiting",
+        job.waiting.as_ref().map(|wait| {
+            format!(
+                "{} until {}",
+                wait.reason,
+                wait.until.as_deref().unwrap_or("?")
+            )
+        }),
+    );
     row("progress", progress(job));
-    row("error", job.error.as_ref().map(|error| format!("{}: {}", error.code, error.message)));
+    row(
+        "error",
+        job.error
+            .as_ref()
+            .map(|error| format!("{}: {}", error.code, error.message)),
+    );
     row("session", job.session.clone());
     row("tags", (!job.tags.is_empty()).then(|| job.tags.join(", ")));
     table
 }
 
 fn what(job: &JobView) -> String {
-    let waiting = || job.waiting.as_ref().map(|wait| format!("waits: {}", wait.reason));
+    let waiting = || {
+        job.waiting
+            .as_ref()
+            .map(|wait| format!("waits: {}", wait.reason))
+    };
     let error = || job.error.as_ref().map(|error| error.message.clone());
-    progress(job).filter(|_| !job.state.is_final()).or_else(waiting).or_else(error).unwrap_or_default()
+    progress(job)
+        .filter(|_| !job.state.is_final())
+        .or_else(waiting)
+        .or_else(error)
+        .unwrap_or_default()
 }
 
 fn progress(job: &JobView) -> Option<String> {
-    job.progress.as_ref().map(|progress| format!("{} {}/{}", progress.step, progress.current, progress.total))
+    job.progress
+        .as_ref()
+        .map(|progress| format!("{} {}/{}", progress.step, progress.current, progress.total))
 }

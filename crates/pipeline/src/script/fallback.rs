@@ -11,17 +11,31 @@ use super::types::{OnLlmFailure, ScriptRequest};
 /// A long wait parks the job. A setting that is wrong fails it, since only a
 /// person can help. What may pass by itself uses another attempt while there
 /// is one. The rest falls back as the request says.
-pub(super) fn decide(error: &LlmError, request: &ScriptRequest, context: &Context) -> Result<(), Failure> {
+pub(super) fn decide(
+    error: &LlmError,
+    request: &ScriptRequest,
+    context: &Context,
+) -> Result<(), Failure> {
     if let Some(after) = error.park() {
-        return Err(Failure::Park { reason: WaitReason::Limit, after });
+        return Err(Failure::Park {
+            reason: WaitReason::Limit,
+            after,
+        });
     }
     let code = format!("llm_{}", error.kind);
     if let Some(setting) = wrong_setting(error.kind) {
-        return Err(Failure::give_up(&code, format!("{}; check {setting}", error.detail)));
+        return Err(Failure::give_up(
+            &code,
+            format!("{}; check {setting}", error.detail),
+        ));
     }
     let job = context.job();
     if error.kind.is_passing() && job.attempt < job.attempts_max {
-        return Err(Failure::Retry { code, message: error.detail.clone(), after: error.retry_after });
+        return Err(Failure::Retry {
+            code,
+            message: error.detail.clone(),
+            after: error.retry_after,
+        });
     }
     match request.on_llm_failure {
         OnLlmFailure::Extractive => Ok(()),

@@ -37,11 +37,19 @@ pub fn spec() -> KindSpec {
     KindSpec {
         timeout: Some(TIMEOUT),
         check: Arc::new(check),
-        ..KindSpec::new(kind, "Write a script on a topic from current news, every sentence cited")
+        ..KindSpec::new(
+            kind,
+            "Write a script on a topic from current news, every sentence cited",
+        )
     }
 }
 
 fn check(input: &Value) -> Result<(), Vec<InputError>> {
-    let wrong = |one: request::Violation| InputError { pointer: one.pointer, message: one.message };
-    request::parse(input).map(|_| ()).map_err(|all| all.into_iter().map(wrong).collect())
+    let wrong = |one: request::Violation| InputError {
+        pointer: one.pointer,
+        message: one.message,
+    };
+    request::parse(input)
+        .map(|_| ())
+        .map_err(|all| all.into_iter().map(wrong).collect())
 }

@@ -28,14 +28,27 @@ pub(super) async fn run(
     request: &ScriptRequest,
     llm: Option<Arc<dyn Llm>>,
 ) -> Result<Planned, Failure> {
-    let offline = |usage, degraded| Planned { plan: extractive::plan(request), usage, degraded };
-    let Some(llm) = llm else { return Ok(offline(Usage::default(), None)) };
+    let offline = |usage, degraded| Planned {
+        plan: extractive::plan(request),
+        usage,
+        degraded,
+    };
+    let Some(llm) = llm else {
+        return Ok(offline(Usage::default(), None));
+    };
     let llm = Metered::new(llm);
     match ask(&llm, request, context.now()).await {
-        Ok(plan) => Ok(Planned { plan, usage: usage::of(llm.spent()), degraded: None }),
+        Ok(plan) => Ok(Planned {
+            plan,
+            usage: usage::of(llm.spent()),
+            degraded: None,
+        }),
         Err(error) => {
             fallback::decide(&error, request, context)?;
-            let degraded = Warning { code: format!("llm_{}", error.kind), detail: error.detail };
+            let degraded = Warning {
+                code: format!("llm_{}", error.kind),
+                detail: error.detail,
+            };
             Ok(offline(usage::of(llm.spent()), Some(degraded)))
         }
     }
@@ -45,6 +58,10 @@ async fn ask(llm: &Metered, request: &ScriptRequest, now: Timestamp) -> Result<P
     let today = now.to_zoned(TimeZone::UTC).date();
     let answer = llm.complete(&prompt::planner(request, today)).await?;
     let language = request.language.resolve(&request.topic);
-    parse::plan(&answer.text, language)
-        .map_err(|error| LlmError::new(LlmErrorKind::BadOutput, format!("the plan cannot be used: {error}")))
+    parse::plan(&answer.text, language).map_err(|error| {
+        LlmError::new(
+            LlmErrorKind::BadOutput,
+            format!("the plan cannot be used: {error}"),
+        )
+    })
 }

@@ -85,7 +85,13 @@ pub fn generator(language: Language, corpus: Corpus, model: Option<String>) -> G
     if corpus == Corpus::Sample {
         notice.push_str(extractive::sample_notice(language));
     }
-    Generator { kind: "llm".to_owned(), name: WRITER_VERSION.to_owned(), model, llm: true, notice }
+    Generator {
+        kind: "llm".to_owned(),
+        name: WRITER_VERSION.to_owned(),
+        model,
+        llm: true,
+        notice,
+    }
 }
 
 /// What the writer puts where the evidence is silent.

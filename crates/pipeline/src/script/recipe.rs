@@ -16,8 +16,8 @@ use crate::news::Research;
 
 use super::plan::Planned;
 use super::types::{
-    Checks, Dossier, Generator, Mode, Plan, ResultStatus, Script, ScriptRequest, ScriptResult, ScriptType, Timing,
-    Warning,
+    Checks, Dossier, Generator, Mode, Plan, ResultStatus, Script, ScriptRequest, ScriptResult,
+    ScriptType, Timing, Warning,
 };
 use super::write::Written;
 use super::{plan, prompt, request, research, usage, verify, write};
@@ -47,9 +47,10 @@ impl ScriptHandler {
     fn llm(&self, request: &ScriptRequest) -> Result<Option<Arc<dyn Llm>>, Failure> {
         match (request.mode, &self.0.llm) {
             (Mode::Extractive, _) => Ok(None),
-            (Mode::Llm, None) => {
-                Err(Failure::give_up("no_llm", "mode is llm, but this worker has no model: set llm.api_key"))
-            }
+            (Mode::Llm, None) => Err(Failure::give_up(
+                "no_llm",
+                "mode is llm, but this worker has no model: set llm.api_key",
+            )),
             (Mode::Auto | Mode::Llm, llm) => Ok(llm.clone()),
         }
     }
@@ -60,17 +61,26 @@ impl Handler for ScriptHandler {
     async fn run(&self, context: Context) -> Result<Payload, Failure> {
         let request = read(&context)?;
         let llm = self.llm(&request)?;
-        let writer = llm.as_ref().map_or(extractive::NAME, |llm| llm.model()).to_owned();
+        let writer = llm
+            .as_ref()
+            .map_or(extractive::NAME, |llm| llm.model())
+            .to_owned();
 
         let asked = (VERSION, prompt::PLANNER_VERSION, &writer, &request);
-        let planned: Timed<Planned> =
-            context.step("plan", &asked, || timed(&context, plan::run(&context, &request, llm.clone()))).await?;
+        let planned: Timed<Planned> = context
+            .step("plan", &asked, || {
+                timed(&context, plan::run(&context, &request, llm.clone()))
+            })
+            .await?;
         let plan = &planned.value.plan;
 
         let searched = (VERSION, &request, plan);
         let found: Timed<Dossier> = context
             .step("research", &searched, || {
-                timed(&context, research::run(&context, &request, plan, &self.0.research))
+                timed(
+                    &context,
+                    research::run(&context, &request, plan, &self.0.research),
+                )
             })
             .await?;
         let dossier = &found.value;
@@ -78,10 +88,20 @@ impl Handler for ScriptHandler {
             return context.done(&insufficient(&context, request, &planned, &found));
         }
 
-        let evidence = (VERSION, prompt::WRITER_VERSION, &writer, &request, plan, fingerprint(dossier)?);
+        let evidence = (
+            VERSION,
+            prompt::WRITER_VERSION,
+            &writer,
+            &request,
+            plan,
+            fingerprint(dossier)?,
+        );
         let written: Timed<Written> = context
             .step("write", &evidence, || {
-                timed(&context, write::run(&context, &request, plan, dossier, llm.clone()))
+                timed(
+                    &context,
+                    write::run(&context, &request, plan, dossier, llm.clone()),
+                )
             })
             .await?;
         if written.value.script.sections.is_empty() {
@@ -94,7 +114,10 @@ impl Handler for ScriptHandler {
 fn read(context: &Context) -> Result<ScriptRequest, Failure> {
     let input: Value = context.input()?;
     request::parse(&input).map_err(|wrong| {
-        let wrong: Vec<_> = wrong.iter().map(|one| format!("{} {}", one.pointer, one.message)).collect();
+        let wrong: Vec<_> = wrong
+            .iter()
+            .map(|one| format!("{} {}", one.pointer, one.message))
+            .collect();
         Failure::give_up("input", wrong.join("; "))
     })
 }
@@ -108,9 +131,13 @@ fn covers(request: &ScriptRequest, plan: &Plan, dossier: &Dossier) -> bool {
 
 /// A long dossier is told by its hash.
 fn fingerprint(dossier: &Dossier) -> Result<String, Failure> {
-    let bytes = serde_json::to_vec(dossier)
-        .map_err(|error| Failure::give_up("dossier", format!("the dossier has no JSON form: {error}")))?;
-    Ok(Sha256::digest(&bytes).iter().map(|byte| format!("{byte:02x}")).collect())
+    let bytes = serde_json::to_vec(dossier).map_err(|error| {
+        Failure::give_up("dossier", format!("the dossier has no JSON form: {error}"))
+    })?;
+    Ok(Sha256::digest(&bytes)
+        .iter()
+        .map(|byte| format!("{byte:02x}"))
+        .collect())
 }
 
 /// A step's value with the time it took.
@@ -121,23 +148,43 @@ struct Timed<T> {
     ms: u64,
 }
 
-async fn timed<T>(context: &Context, work: impl Future<Output = Result<T, Failure>>) -> Result<Timed<T>, Failure> {
+async fn timed<T>(
+    context: &Context,
+    work: impl Future<Output = Result<T, Failure>>,
+) -> Result<Timed<T>, Failure> {
     let started_at = context.now();
     let value = work.await?;
     let ms = context.now().as_millisecond() - started_at.as_millisecond();
-    Ok(Timed { value, started_at, ms: u64::try_from(ms).unwrap_or(0) })
+    Ok(Timed {
+        value,
+        started_at,
+        ms: u64::try_from(ms).unwrap_or(0),
+    })
 }
 
 impl<T> Timed<T> {
     fn timing(&self, step: &str) -> Timing {
-        Timing { step: step.to_owned(), started_at: self.started_at, ms: self.ms, items: None, failed: None }
+        Timing {
+            step: step.to_owned(),
+            started_at: self.started_at,
+            ms: self.ms,
+            items: None,
+            failed: None,
+        }
     }
 }
 
 fn research_timing(found: &Timed<Dossier>) -> Timing {
     let articles = &found.value.articles;
-    let failed = articles.iter().filter(|article| article.text.is_empty()).count();
-    Timing { items: Some(articles.len()), failed: Some(failed), ..found.timing("research") }
+    let failed = articles
+        .iter()
+        .filter(|article| article.text.is_empty())
+        .count();
+    Timing {
+        items: Some(articles.len()),
+        failed: Some(failed),
+        ..found.timing("research")
+    }
 }
 
 fn insufficient(
@@ -155,8 +202,19 @@ fn insufficient(
         dossier: found.value.clone(),
         timings: vec![planned.timing("plan"), research_timing(found)],
         usage: usage::total([&planned.value.usage]),
-        degraded: planned.value.degraded.iter().map(|_| "plan".to_owned()).collect(),
-        warnings: planned.value.degraded.clone().into_iter().chain(found.value.warnings.clone()).collect(),
+        degraded: planned
+            .value
+            .degraded
+            .iter()
+            .map(|_| "plan".to_owned())
+            .collect(),
+        warnings: planned
+            .value
+            .degraded
+            .clone()
+            .into_iter()
+            .chain(found.value.warnings.clone())
+            .collect(),
     };
     parts.assemble(context, request, plan)
 }
@@ -174,17 +232,35 @@ fn finished(
     let mut checks = verify::check(&mut script, &mut dossier);
     checks.unknown_citations = draft.unknown_citations;
     checks.urls_removed = draft.urls_removed;
-    let fallbacks = [("plan", &planned.value.degraded), ("write", &draft.degraded)];
-    let degraded: Vec<_> =
-        fallbacks.iter().filter(|(_, why)| why.is_some()).map(|(step, _)| (*step).to_owned()).collect();
+    let fallbacks = [
+        ("plan", &planned.value.degraded),
+        ("write", &draft.degraded),
+    ];
+    let degraded: Vec<_> = fallbacks
+        .iter()
+        .filter(|(_, why)| why.is_some())
+        .map(|(step, _)| (*step).to_owned())
+        .collect();
     let why = fallbacks.iter().filter_map(|(_, why)| (*why).clone());
-    let warnings = why.chain(dossier.warnings.clone()).chain(draft.warnings.clone()).chain(removed(draft)).collect();
+    let warnings = why
+        .chain(dossier.warnings.clone())
+        .chain(draft.warnings.clone())
+        .chain(removed(draft))
+        .collect();
     let parts = Parts {
-        status: if degraded.is_empty() { ResultStatus::Ok } else { ResultStatus::Degraded },
+        status: if degraded.is_empty() {
+            ResultStatus::Ok
+        } else {
+            ResultStatus::Degraded
+        },
         generator: generator(draft, plan, &dossier),
         script,
         checks,
-        timings: vec![planned.timing("plan"), research_timing(found), written.timing("write")],
+        timings: vec![
+            planned.timing("plan"),
+            research_timing(found),
+            written.timing("write"),
+        ],
         usage: usage::total([&planned.value.usage, &draft.usage]),
         degraded,
         warnings,
@@ -238,7 +314,12 @@ impl Parts {
             title: plan.title.clone(),
             outline: plan.sections.clone(),
             queries: self.dossier.queries,
-            sources: self.dossier.articles.into_iter().map(|article| article.source).collect(),
+            sources: self
+                .dossier
+                .articles
+                .into_iter()
+                .map(|article| article.source)
+                .collect(),
             script: self.script,
             timings: self.timings,
             usage: self.usage,
@@ -251,6 +332,11 @@ impl Parts {
 }
 
 fn sites(dossier: &Dossier) -> usize {
-    let used = dossier.articles.iter().filter(|article| article.source.used);
-    used.filter_map(|article| article.source.url.host_str()).collect::<std::collections::BTreeSet<_>>().len()
+    let used = dossier
+        .articles
+        .iter()
+        .filter(|article| article.source.used);
+    used.filter_map(|article| article.source.url.host_str())
+        .collect::<std::collections::BTreeSet<_>>()
+        .len()
 }

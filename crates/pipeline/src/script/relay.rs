@@ -20,7 +20,10 @@ pub(super) struct Relay {
 
 impl Relay {
     pub(super) fn new(step: &'static str) -> Self {
-        Self { step, pending: Mutex::default() }
+        Self {
+            step,
+            pending: Mutex::default(),
+        }
     }
 
     /// Takes an event. Never blocks.
@@ -44,7 +47,11 @@ impl Relay {
     }
 
     /// Runs `work` to its end, sending on what it pushes.
-    pub(super) async fn during<T>(&self, context: &Context, work: impl Future<Output = T>) -> Result<T, Failure> {
+    pub(super) async fn during<T>(
+        &self,
+        context: &Context,
+        work: impl Future<Output = T>,
+    ) -> Result<T, Failure> {
         let mut work = std::pin::pin!(work);
         let mut tick = interval(BATCH);
         tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
@@ -63,9 +70,6 @@ impl Relay {
 
     async fn send(&self, context: &Context) -> Result<(), Failure> {
         let pending = std::mem::take(&mut *self.pending.lock().expect("no panic while locked"));
-        for (kind, data) in pending {
-            context.emit(kind, Some(self.step), &data).await?;
-        }
-        Ok(())
+        context.emit_all(self.step, &pending).await
     }
 }

@@ -36,7 +36,10 @@ impl ResearchWatch for Watch<'_> {
     }
 
     fn article(&self, source: &Source, done: usize, total: usize) {
-        self.0.push("article", json!({ "url": source.url, "title": source.title, "verdict": source.verdict }));
+        self.0.push(
+            "article",
+            json!({ "url": source.url, "title": source.title, "verdict": source.verdict }),
+        );
         let progress = Progress {
             step: "research".to_owned(),
             current: done as u64,

@@ -42,14 +42,33 @@ pub(super) async fn run(
     dossier: &Dossier,
     llm: Option<Arc<dyn Llm>>,
 ) -> Result<Written, Failure> {
-    let Some(llm) = llm else { return Ok(offline(context, request, plan, dossier, Usage::default(), None)) };
+    let Some(llm) = llm else {
+        return Ok(offline(
+            context,
+            request,
+            plan,
+            dossier,
+            Usage::default(),
+            None,
+        ));
+    };
     let llm = Metered::new(llm);
     match ask(context, &llm, request, plan, dossier).await? {
         Ok(draft) => Ok(read(draft, plan, usage::of(llm.spent()))),
         Err(error) => {
             fallback::decide(&error, request, context)?;
-            let degraded = Warning { code: format!("llm_{}", error.kind), detail: error.detail };
-            Ok(offline(context, request, plan, dossier, usage::of(llm.spent()), Some(degraded)))
+            let degraded = Warning {
+                code: format!("llm_{}", error.kind),
+                detail: error.detail,
+            };
+            Ok(offline(
+                context,
+                request,
+                plan,
+                dossier,
+                usage::of(llm.spent()),
+                Some(degraded),
+            ))
         }
     }
 }
@@ -96,11 +115,20 @@ async fn ask(
             let evidence = evidence::select(request, plan, dossier, tokens_max);
             let asked = prompt::writer(request, plan, &evidence);
             match whole(llm, asked, relay.clone()).await {
-                Err(error) if error.kind == LlmErrorKind::ContextLength && shrinks < SHRINKS_MAX => {
+                Err(error)
+                    if error.kind == LlmErrorKind::ContextLength && shrinks < SHRINKS_MAX =>
+                {
                     shrinks += 1;
                     tokens_max = (tokens_max as f64 * SHRINK) as usize;
                 }
-                Ok((text, model, truncated)) => return Ok(Draft { text, model, evidence, truncated }),
+                Ok((text, model, truncated)) => {
+                    return Ok(Draft {
+                        text,
+                        model,
+                        evidence,
+                        truncated,
+                    });
+                }
                 Err(error) => return Err(error),
             }
         }
@@ -119,12 +147,29 @@ async fn whole(
         Ok(answer) => return Ok((answer.text, answer.model, false)),
         Err(error) => error,
     };
-    let Some(begun) = cut.partial.clone().filter(|_| can_continue(cut.kind)) else { return Err(cut) };
+    let Some(begun) = cut.partial.clone().filter(|_| can_continue(cut.kind)) else {
+        return Err(cut);
+    };
     let rest = "Continue exactly where you stopped. Repeat nothing.".to_owned();
     let mut asked = asked;
-    asked.messages.push(Message { role: Role::Assistant, text: begun.clone() });
-    asked.messages.push(Message { role: Role::User, text: rest });
-    match llm.stream(&asked, Arc::new(Continued { relay, begun: begun.clone() })).await {
+    asked.messages.push(Message {
+        role: Role::Assistant,
+        text: begun.clone(),
+    });
+    asked.messages.push(Message {
+        role: Role::User,
+        text: rest,
+    });
+    match llm
+        .stream(
+            &asked,
+            Arc::new(Continued {
+                relay,
+                begun: begun.clone(),
+            }),
+        )
+        .await
+    {
         Ok(answer) => Ok((begun + &answer.text, answer.model, false)),
         Err(error) if error.kind == LlmErrorKind::Truncated => {
             Ok((begun + &error.partial.unwrap_or_default(), None, true))

@@ -42,15 +42,24 @@ pub(super) async fn idle(broker: Arc<dyn Broker>) -> Result<Idle, Exit> {
         let id = job.id;
         let begun = Instant::now();
         broker.enqueue(vec![job], false).await.map_err(failed)?;
-        let started = starts.recv().await.ok_or_else(|| Exit::new(crate::exit::ERROR, "the worker ended early"))?;
-        broker.events(&id, u64::MAX, 1, PATIENCE).await.map_err(failed)?;
+        let started = starts
+            .recv()
+            .await
+            .ok_or_else(|| Exit::new(crate::exit::ERROR, "the worker ended early"))?;
+        broker
+            .events(&id, u64::MAX, 1, PATIENCE)
+            .await
+            .map_err(failed)?;
         if sample >= WARM_UP {
             record(&mut to_start, started - begun);
             record(&mut to_result, begun.elapsed());
         }
     }
     running.stop().await?;
-    Ok(Idle { enqueue_to_start_ms: percentiles(&to_start), enqueue_to_result_ms: percentiles(&to_result) })
+    Ok(Idle {
+        enqueue_to_start_ms: percentiles(&to_start),
+        enqueue_to_result_ms: percentiles(&to_result),
+    })
 }
 
 fn histogram() -> Histogram<u64> {
@@ -63,5 +72,8 @@ fn record(histogram: &mut Histogram<u64>, elapsed: Duration) {
 
 fn percentiles(histogram: &Histogram<u64>) -> Percentiles {
     let at = |quantile| histogram.value_at_quantile(quantile) as f64 / 1_000.0;
-    Percentiles { p50: at(0.50), p99: at(0.99) }
+    Percentiles {
+        p50: at(0.50),
+        p99: at(0.99),
+    }
 }

@@ -21,6 +21,7 @@ use tokio_util::sync::CancellationToken;
 use crate::args::{Bench, Output};
 use crate::compose;
 use crate::exit::Exit;
+use crate::view::out;
 use floor::Server;
 use report::{Report, Store};
 
@@ -30,27 +31,29 @@ const INPUT_BYTES: usize = 1_000;
 const WAITERS: usize = 200;
 
 pub(crate) async fn run(args: &Bench) -> Result<(), Exit> {
-    let folder = tempfile::tempdir().map_err(|error| Exit::because("cannot make a temporary folder", &error))?;
+    let folder = tempfile::tempdir()
+        .map_err(|error| Exit::because("cannot make a temporary folder", &error))?;
     let mut report = Report::new(args.jobs, args.concurrency);
     let sqlite = SqliteConfig::new(folder.path().join("bench.db"));
-    let sqlite = SqliteBroker::open(sqlite).await.map_err(|error| Exit::because("the SQLite store cannot be used", &error))?;
+    let sqlite = SqliteBroker::open(sqlite)
+        .await
+        .map_err(|error| Exit::because("the SQLite store cannot be used", &error))?;
     report.stores.push(store(args, Arc::new(sqlite)).await?);
     match Server::start(folder.path()).await? {
         Some(server) => {
             eprintln!("measuring the Redis floor");
             report.floor = Some(floor::measure(&server).await?);
             let redis = RedisBroker::connect(RedisConfig::new(&server.url()));
-            let redis = redis.await.map_err(|error| Exit::because("the Redis store cannot be used", &error))?;
+            let redis = redis
+                .await
+                .map_err(|error| Exit::because("the Redis store cannot be used", &error))?;
             report.stores.push(store(args, Arc::new(redis)).await?);
         }
         None => eprintln!("redis-server is not installed: its figures are left out"),
     }
     match args.output {
-        Output::Json => super::remote::json(&report),
-        Output::Table => {
-            println!("{}", report.table());
-            Ok(())
-        }
+        Output::Json => out::json(&report),
+        Output::Table => out::print(report.table()),
     }
 }
 
@@ -65,7 +68,15 @@ async fn store(args: &Bench, broker: Arc<dyn Broker>) -> Result<Store, Exit> {
     let idle = latency::idle(broker.clone()).await?;
     eprintln!("measuring {name}: {WAITERS} jobs that wait 1 s for the model");
     let waiting_s = model::waiting(broker, WAITERS).await?;
-    Ok(Store { store: name, enqueue_per_s, enqueue_single_per_s, drain_per_s, idle, waiting_jobs: WAITERS, waiting_s })
+    Ok(Store {
+        store: name,
+        enqueue_per_s,
+        enqueue_single_per_s,
+        drain_per_s,
+        idle,
+        waiting_jobs: WAITERS,
+        waiting_s,
+    })
 }
 
 /// A worker of this process; ends when it is stopped.
@@ -85,7 +96,10 @@ impl Running {
 
     async fn stop(self) -> Result<(), Exit> {
         self.stop.cancel();
-        let ended = self.worker.await.map_err(|error| Exit::because("the worker broke", &error))?;
+        let ended = self
+            .worker
+            .await
+            .map_err(|error| Exit::because("the worker broke", &error))?;
         ended.map_err(|error| Exit::because("the worker ended", &error))
     }
 }

@@ -21,7 +21,8 @@ use crate::exit::Exit;
 const KIND: &str = "bench.model";
 /// How long the stand-in model thinks.
 const THINKS: Duration = Duration::from_secs(1);
-const ANSWER: &str = r#"{"choices":[{"message":{"role":"assistant","content":"yes"},"finish_reason":"stop"}]}"#;
+const ANSWER: &str =
+    r#"{"choices":[{"message":{"role":"assistant","content":"yes"},"finish_reason":"stop"}]}"#;
 
 /// Asks the model once.
 struct Ask {
@@ -32,9 +33,21 @@ struct Ask {
 #[async_trait]
 impl Handler for Ask {
     async fn run(&self, context: Context) -> Result<Payload, Failure> {
-        let question = Message { role: Role::User, text: "?".to_owned() };
-        let request = ChatRequest { messages: vec![question], schema: None, max_tokens: None, temperature: None };
-        let answer = self.llm.complete(&request).await.map_err(|error| Failure::give_up("llm", error.to_string()))?;
+        let question = Message {
+            role: Role::User,
+            text: "?".to_owned(),
+        };
+        let request = ChatRequest {
+            messages: vec![question],
+            schema: None,
+            max_tokens: None,
+            temperature: None,
+        };
+        let answer = self
+            .llm
+            .complete(&request)
+            .await
+            .map_err(|error| Failure::give_up("llm", error.to_string()))?;
         let _ = self.done.send(()).await;
         context.done(&answer.text)
     }
@@ -44,17 +57,25 @@ impl Handler for Ask {
 /// limit of calls lifted, on one worker.
 pub(super) async fn waiting(broker: Arc<dyn Broker>, jobs: usize) -> Result<f64, Exit> {
     let stop = CancellationToken::new();
-    let url = stand_in(stop.clone()).await.map_err(|error| Exit::because("cannot start the stand-in model", &error))?;
+    let url = stand_in(stop.clone())
+        .await
+        .map_err(|error| Exit::because("cannot start the stand-in model", &error))?;
     let _stopped_at_the_end = stop.drop_guard();
     let permits = Arc::new(Semaphore::new(jobs));
     let llm = OpenAi::new(OpenAiConfig::new(url, "stand-in"), permits, 1)
         .map_err(|error| Exit::because("cannot reach the stand-in model", &error))?;
     let (done, mut dones) = mpsc::channel(jobs);
-    broker.enqueue((0..jobs).map(|_| job(KIND)).collect(), false).await.map_err(failed)?;
+    broker
+        .enqueue((0..jobs).map(|_| job(KIND)).collect(), false)
+        .await
+        .map_err(failed)?;
     let begun = Instant::now();
     let running = Running::start(broker, Handlers::new().with(KIND, Ask { llm, done }), jobs);
     for _ in 0..jobs {
-        dones.recv().await.ok_or_else(|| Exit::new(crate::exit::ERROR, "the worker ended early"))?;
+        dones
+            .recv()
+            .await
+            .ok_or_else(|| Exit::new(crate::exit::ERROR, "the worker ended early"))?;
     }
     let elapsed = begun.elapsed();
     running.stop().await?;
@@ -83,7 +104,10 @@ async fn answer(mut stream: TcpStream) -> std::io::Result<()> {
     // The request fits one read: it is the short one above.
     stream.read(&mut request).await?;
     tokio::time::sleep(THINKS).await;
-    let head = "HTTP/1.1 200 OK\r\ncontent-type: application/json\r\nconnection: close\r\ncontent-length";
-    stream.write_all(format!("{head}: {}\r\n\r\n{ANSWER}", ANSWER.len()).as_bytes()).await?;
+    let head =
+        "HTTP/1.1 200 OK\r\ncontent-type: application/json\r\nconnection: close\r\ncontent-length";
+    stream
+        .write_all(format!("{head}: {}\r\n\r\n{ANSWER}", ANSWER.len()).as_bytes())
+        .await?;
     stream.shutdown().await
 }

@@ -51,7 +51,13 @@ pub(super) struct Percentiles {
 
 impl Report {
     pub(super) fn new(jobs: usize, slots: usize) -> Self {
-        Self { version: env!("CARGO_PKG_VERSION"), jobs, slots, floor: None, stores: Vec::new() }
+        Self {
+            version: env!("CARGO_PKG_VERSION"),
+            jobs,
+            slots,
+            floor: None,
+            stores: Vec::new(),
+        }
     }
 
     /// For people: one column per store, and each Redis figure beside its floor.
@@ -61,7 +67,9 @@ impl Report {
         header.push("REDIS FLOOR");
         let mut table = table::table(&header);
         let floor = |pick: fn(&Floor) -> f64, unit: &str| {
-            self.floor.as_ref().map_or_else(|| "-".to_owned(), |floor| format!("{} {unit}", pick(floor)))
+            self.floor
+                .as_ref()
+                .map_or_else(|| "-".to_owned(), |floor| format!("{} {unit}", pick(floor)))
         };
         let lpush = floor(|floor| floor.lpush_pipelined_per_s, "LPUSH/s");
         let single = floor(|floor| floor.lpush_single_per_s, "LPUSH/s");
@@ -72,12 +80,36 @@ impl Report {
             cells.push(floor.to_owned());
             table.add_row(cells);
         };
-        row("enqueue, batches of 100", |store| format!("{}/s", store.enqueue_per_s), &lpush);
-        row("enqueue, one at a time", |store| format!("{}/s", store.enqueue_single_per_s), &single);
-        row("drain of no-op jobs, result stored", |store| format!("{}/s", store.drain_per_s), &lpush);
-        row("idle: enqueue to start, p50/p99", |store| span(&store.idle.enqueue_to_start_ms), &trip);
-        row("idle: enqueue to result, p50/p99", |store| span(&store.idle.enqueue_to_result_ms), &trip);
-        row("200 jobs that wait 1 s for the model", |store| format!("{} s", store.waiting_s), "-");
+        row(
+            "enqueue, batches of 100",
+            |store| format!("{}/s", store.enqueue_per_s),
+            &lpush,
+        );
+        row(
+            "enqueue, one at a time",
+            |store| format!("{}/s", store.enqueue_single_per_s),
+            &single,
+        );
+        row(
+            "drain of no-op jobs, result stored",
+            |store| format!("{}/s", store.drain_per_s),
+            &lpush,
+        );
+        row(
+            "idle: enqueue to start, p50/p99",
+            |store| span(&store.idle.enqueue_to_start_ms),
+            &trip,
+        );
+        row(
+            "idle: enqueue to result, p50/p99",
+            |store| span(&store.idle.enqueue_to_result_ms),
+            &trip,
+        );
+        row(
+            "200 jobs that wait 1 s for the model",
+            |store| format!("{} s", store.waiting_s),
+            "-",
+        );
         table
     }
 }

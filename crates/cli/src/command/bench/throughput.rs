@@ -26,13 +26,23 @@ pub(super) const NOOP: &str = "bench.noop";
 /// A job of kind `kind` with an input of the usual size.
 pub(super) fn job(kind: &str) -> NewJob {
     let input = Payload::of(&"x".repeat(INPUT_BYTES - 2)).expect("a text has a JSON form");
-    NewJob::new(JobId::at(compose::clock().now()), kind.parse().expect("the kind is valid"), input)
+    NewJob::new(
+        JobId::at(compose::clock().now()),
+        kind.parse().expect("the kind is valid"),
+        input,
+    )
 }
 
 /// Enqueues `jobs` in batches; jobs per second.
 pub(super) async fn enqueue(broker: &dyn Broker, jobs: usize) -> Result<f64, Exit> {
-    let batches: Vec<Vec<NewJob>> =
-        (0..jobs).step_by(BATCH).map(|begin| (begin..(begin + BATCH).min(jobs)).map(|_| job(NOOP)).collect()).collect();
+    let batches: Vec<Vec<NewJob>> = (0..jobs)
+        .step_by(BATCH)
+        .map(|begin| {
+            (begin..(begin + BATCH).min(jobs))
+                .map(|_| job(NOOP))
+                .collect()
+        })
+        .collect();
     let begun = Instant::now();
     for batch in batches {
         broker.enqueue(batch, false).await.map_err(failed)?;
@@ -44,7 +54,10 @@ pub(super) async fn enqueue(broker: &dyn Broker, jobs: usize) -> Result<f64, Exi
 pub(super) async fn enqueue_single(broker: &dyn Broker) -> Result<f64, Exit> {
     let begun = Instant::now();
     for _ in 0..SINGLES {
-        broker.enqueue(vec![job(NOOP)], false).await.map_err(failed)?;
+        broker
+            .enqueue(vec![job(NOOP)], false)
+            .await
+            .map_err(failed)?;
     }
     Ok(per_second(SINGLES, begun.elapsed()))
 }
@@ -69,7 +82,10 @@ impl Handler for NoopHandler {
 /// Runs the `jobs` that wait, results stored; jobs per second.
 pub(super) async fn drain(broker: Arc<dyn Broker>, jobs: usize, slots: usize) -> Result<f64, Exit> {
     let before = succeeded(broker.as_ref()).await?;
-    let noop = Arc::new(Noop { left: AtomicUsize::new(jobs), done: Notify::new() });
+    let noop = Arc::new(Noop {
+        left: AtomicUsize::new(jobs),
+        done: Notify::new(),
+    });
     let begun = Instant::now();
     let handlers = Handlers::new().with(NOOP, NoopHandler(noop.clone()));
     let running = Running::start(broker.clone(), handlers, slots);
@@ -83,5 +99,11 @@ pub(super) async fn drain(broker: Arc<dyn Broker>, jobs: usize, slots: usize) ->
 }
 
 async fn succeeded(broker: &dyn Broker) -> Result<u64, Exit> {
-    Ok(broker.stats().await.map_err(failed)?.iter().map(|queue| queue.succeeded_total).sum())
+    Ok(broker
+        .stats()
+        .await
+        .map_err(failed)?
+        .iter()
+        .map(|queue| queue.succeeded_total)
+        .sum())
 }
