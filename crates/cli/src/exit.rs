@@ -46,7 +46,11 @@ impl Exit {
         let mut message = format!("{what}: {error}");
         let mut source = error.source();
         while let Some(cause) = source {
-            message.push_str(&format!(": {cause}"));
+            let cause_text = cause.to_string();
+            // Some drivers repeat their cause in their own words.
+            if !message.ends_with(&cause_text) {
+                message.push_str(&format!(": {cause_text}"));
+            }
             source = cause.source();
         }
         Self::new(ERROR, message)

@@ -28,18 +28,14 @@ impl Store {
         let mut claims = Claims::default();
         for _ in 0..ROUNDS_MAX {
             let missing = want - claims.claimed.len();
-            let (given, expired) = match self.claim_round(ask, missing).await {
-                Ok(round) => round,
-                // What earlier rounds gave is the caller's in any case.
-                Err(_) if !claims.claimed.is_empty() => break,
-                Err(error) => return Err(error),
-            };
+            // Where a round fails the claim does, and the worker asks what it holds.
+            let (given, expired) = self.claim_round(ask, missing).await?;
             claims.claimed.extend(given.claimed);
             claims.next_due = given.next_due;
             if expired.is_empty() {
                 break;
             }
-            self.end_expired(&ask.queue, &expired).await;
+            self.end(&ask.queue, &expired, true).await?;
             if claims.claimed.len() == want {
                 break;
             }
@@ -131,13 +127,6 @@ impl Store {
             }
         }
         Ok((claimed, expired))
-    }
-
-    /// Ends expired jobs; where that fails the worker finds them among the jobs it holds.
-    async fn end_expired(&self, queue: &QueueName, expired: &[Ending]) {
-        if let Err(error) = self.end(queue, expired, true).await {
-            tracing::warn!(%error, jobs = expired.len(), "expired jobs could not be ended yet");
-        }
     }
 
     /// Takes an unreadable job out of the running ones; its record stays for a person to look at.
