@@ -23,7 +23,7 @@ pub(crate) fn print(text: impl Display) -> Result<(), Exit> {
 /// Prints a value as JSON.
 ///
 /// # Errors
-/// As [`print`].
+/// As [`print()`].
 pub(crate) fn json(value: &impl serde::Serialize) -> Result<(), Exit> {
     print(
         serde_json::to_string_pretty(value)

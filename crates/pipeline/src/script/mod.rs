@@ -1,6 +1,6 @@
 //! The kind `script.generate`: a topic in, a cited script out.
 //!
-//! [`recipe`] has the steps in the order they run; each step is one file.
+//! `recipe.rs` has the steps in the order they run; each step is one file.
 
 pub mod evidence;
 mod fallback;

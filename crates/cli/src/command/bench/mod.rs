@@ -43,7 +43,7 @@ pub(crate) async fn run(args: &Bench) -> Result<(), Exit> {
         Some(server) => {
             eprintln!("measuring the Redis floor");
             report.floor = Some(floor::measure(&server).await?);
-            let redis = RedisBroker::connect(RedisConfig::new(&server.url()));
+            let redis = RedisBroker::connect(RedisConfig::new(server.url()));
             let redis = redis
                 .await
                 .map_err(|error| Exit::because("the Redis store cannot be used", &error))?;
