@@ -233,30 +233,6 @@ pub(crate) fn check_label(text: &str) -> Result<(), String> {
     ))
 }
 
-/// A stored job as its enqueue answered it, before anything became of it.
-pub(crate) fn as_enqueued(job: Job) -> Job {
-    let scheduled = job.run_at.is_some_and(|at| at > job.created_at);
-    Job {
-        status: if scheduled {
-            Status::Scheduled
-        } else {
-            Status::Queued
-        },
-        attempt: 0,
-        waiting: None,
-        worker: None,
-        started_at: None,
-        finished_at: None,
-        keep_until: None,
-        error: None,
-        history: Vec::new(),
-        cancel_requested: false,
-        progress: None,
-        result: None,
-        ..job
-    }
-}
-
 /// A time for a caller: UTC, to the millisecond.
 pub(crate) fn rfc3339(at: Timestamp) -> String {
     format!("{at:.3}")

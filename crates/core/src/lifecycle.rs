@@ -66,7 +66,6 @@ pub enum Cancel {
 
 /// A job as it enters a store: `Scheduled` when its time is yet to come, else `Queued`.
 pub fn enqueue(new: &NewJob, now: Timestamp) -> Job {
-    let scheduled = new.run_at.is_some_and(|at| at > now);
     Job {
         id: new.id,
         kind: new.kind.clone(),
@@ -86,11 +85,7 @@ pub fn enqueue(new: &NewJob, now: Timestamp) -> Job {
         traceparent: new.traceparent.clone(),
         keep: new.keep,
         keep_dead: new.keep_dead,
-        status: if scheduled {
-            Status::Scheduled
-        } else {
-            Status::Queued
-        },
+        status: first_status(new.run_at, now),
         attempt: 0,
         waiting: None,
         worker: None,
@@ -102,6 +97,32 @@ pub fn enqueue(new: &NewJob, now: Timestamp) -> Job {
         cancel_requested: false,
         progress: None,
         result: None,
+    }
+}
+
+/// A stored job as it was when it was enqueued, before anything became of it.
+pub fn as_enqueued(job: &Job) -> Job {
+    Job {
+        status: first_status(job.run_at, job.created_at),
+        attempt: 0,
+        waiting: None,
+        worker: None,
+        started_at: None,
+        finished_at: None,
+        keep_until: None,
+        error: None,
+        history: Vec::new(),
+        cancel_requested: false,
+        progress: None,
+        result: None,
+        ..job.clone()
+    }
+}
+
+fn first_status(run_at: Option<Timestamp>, now: Timestamp) -> Status {
+    match run_at {
+        Some(at) if at > now => Status::Scheduled,
+        Some(_) | None => Status::Queued,
     }
 }
 

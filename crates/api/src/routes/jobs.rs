@@ -92,7 +92,7 @@ pub(crate) async fn enqueue(
 /// a store that cannot show it now changes the answer by a moment at most.
 async fn first_answer(state: &State, id: JobId, new: &NewJob, now: Timestamp) -> Job {
     match state.broker.get(&id).await {
-        Ok(Some(job)) => convert::as_enqueued(job),
+        Ok(Some(job)) => lifecycle::as_enqueued(&job),
         Ok(None) | Err(_) => Job {
             id,
             ..lifecycle::enqueue(new, now)
