@@ -26,6 +26,8 @@ const RESPONSE_TIMEOUT: Duration = Duration::from_secs(5);
 const PEER_TIMEOUT: Duration = Duration::from_secs(10);
 /// Pause before the second and last try of one reconnect; callers try again themselves.
 const RECONNECT_DELAY: Duration = Duration::from_millis(50);
+/// The version of keys and records this program writes.
+const SCHEMA: u32 = 1;
 /// Oldest server that has script flags.
 const MAJOR_MIN: u32 = 7;
 
@@ -61,6 +63,7 @@ impl Store {
             queues: RwLock::default(),
         };
         store.check().await?;
+        store.check_schema().await?;
         store.refresh_queues().await?;
         Ok(store)
     }
@@ -169,6 +172,29 @@ impl Store {
         let mut probe = redis::pipe();
         probe.pset_ex(self.keys.ping(), 1, 1_000);
         self.send(&probe).await
+    }
+
+    /// Refuses what a newer program wrote; signs what nobody has signed yet.
+    async fn check_schema(&self) -> Result<(), BrokerError> {
+        let mut ask = redis::pipe();
+        ask.get(self.keys.schema());
+        let (found,): (Option<u32>,) = self.send(&ask).await?;
+        match found {
+            Some(found) if found > SCHEMA => Err(BrokerError::NewerSchema {
+                found,
+                known: SCHEMA,
+            }),
+            Some(_) => Ok(()),
+            None => {
+                let mut sign = redis::pipe();
+                sign.set_nx(self.keys.schema(), SCHEMA).ignore();
+                // A full server still lets workers end their jobs; the next start signs.
+                self.send(&sign).await.or_else(|error| match error {
+                    BrokerError::Full(_) => Ok(()),
+                    other => Err(other),
+                })
+            }
+        }
     }
 
     async fn check(&self) -> Result<(), BrokerError> {

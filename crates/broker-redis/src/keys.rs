@@ -28,7 +28,8 @@
 //! | `k` | list | the wake token, at most one |
 //! | `news` | channel | ids of jobs that have something new |
 //!
-//! `<prefix>:queues` is the set of all queues, `<prefix>:ping` a probe.
+//! `<prefix>:queues` is the set of all queues, `<prefix>:schema` the version of
+//! all this, `<prefix>:ping` a probe.
 
 use std::fmt::Display;
 
@@ -53,6 +54,10 @@ impl Keys {
 
     pub(crate) fn queues(&self) -> String {
         format!("{}:queues", self.prefix)
+    }
+
+    pub(crate) fn schema(&self) -> String {
+        format!("{}:schema", self.prefix)
     }
 
     pub(crate) fn ping(&self) -> String {

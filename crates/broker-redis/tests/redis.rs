@@ -299,6 +299,28 @@ async fn a_server_that_evicts_or_follows_is_refused() {
 }
 
 #[tokio::test]
+async fn what_a_newer_program_wrote_is_refused() {
+    let Some(server) = server().await else { return };
+    drop(
+        RedisBroker::connect(RedisConfig::new(server.url()))
+            .await
+            .unwrap(),
+    );
+    let signed = server.command(&["GET", "lovage:schema"]).await.unwrap();
+    assert!(format!("{signed:?}").contains('1'), "{signed:?}");
+    server
+        .command(&["SET", "lovage:schema", "99"])
+        .await
+        .unwrap();
+    let refused = RedisBroker::connect(RedisConfig::new(server.url())).await;
+    let newer = BrokerError::NewerSchema {
+        found: 99,
+        known: 1,
+    };
+    assert_eq!(refused.unwrap_err().to_string(), newer.to_string());
+}
+
+#[tokio::test]
 async fn a_password_is_never_shown() {
     let Some(server) = server().await else { return };
     let url = server.url().replace("redis://", "redis://someone:s3cret@");
