@@ -1,1 +1,25 @@
-//! .
+//! The whole system as real processes: the program `lovage`, a real Redis, and
+//! stand-ins for a language model and for news sites that count what is asked.
+//!
+//! Build the program first: `cargo build -p lovage`. `LOVAGE_TEST_REDIS=off`
+//! skips what needs a `redis-server`.
+
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+mod audit;
+mod calls;
+mod cli;
+mod crash;
+mod drain;
+mod generate;
+mod history;
+mod http;
+mod limits;
+mod process;
+mod redis;
+mod refused;
+mod restart;
+mod site;
+mod store;
+mod system;
+mod tidy;
