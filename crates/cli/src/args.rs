@@ -78,7 +78,7 @@ pub(crate) struct Generate {
     pub(crate) output: Format,
     /// Folder of the embedded store.
     #[arg(long, value_name = "DIR")]
-    pub(crate) data: Option<PathBuf>,
+    pub(crate) data: Option<String>,
     /// Go on with an interrupted job from its last checkpoint.
     #[arg(long, value_name = "ID", conflicts_with = "topic")]
     pub(crate) resume: Option<Uuid>,
@@ -92,7 +92,7 @@ pub(crate) struct Up {
     pub(crate) listen: Option<String>,
     /// Folder of the embedded store.
     #[arg(long, value_name = "DIR")]
-    pub(crate) data: Option<PathBuf>,
+    pub(crate) data: Option<String>,
 }
 
 /// Arguments of `api`.

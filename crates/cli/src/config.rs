@@ -47,15 +47,25 @@ pub(crate) struct Sources {
 
 impl Sources {
     /// This process's environment, with the file and the flags of its command line.
-    pub(crate) fn of_process(file: Option<PathBuf>, flags: Vec<(String, toml::Value)>) -> Self {
-        let text = |part: std::ffi::OsString| part.to_string_lossy().into_owned();
-        Self {
-            file,
-            env: std::env::vars_os()
-                .map(|(name, value)| (text(name), text(value)))
-                .collect(),
-            flags,
+    ///
+    /// # Errors
+    ///
+    /// [`ConfigError::NotUtf8`] for one of our variables; others may hold what they like.
+    pub(crate) fn of_process(
+        file: Option<PathBuf>,
+        flags: Vec<(String, toml::Value)>,
+    ) -> Result<Self, ConfigError> {
+        let mut env = BTreeMap::new();
+        for (name, value) in std::env::vars_os() {
+            let Some(variable) = name.into_string().ok().filter(|name| layers::reads(name)) else {
+                continue;
+            };
+            match value.into_string() {
+                Ok(value) => env.insert(variable, value),
+                Err(_) => return Err(ConfigError::NotUtf8 { variable }),
+            };
         }
+        Ok(Self { file, env, flags })
     }
 }
 

@@ -43,16 +43,21 @@ impl Exit {
 
     /// Ends with what failed and every cause behind it.
     pub(crate) fn because(what: &str, error: &dyn std::error::Error) -> Self {
-        let mut message = format!("{what}: {error}");
-        let mut source = error.source();
-        while let Some(cause) = source {
-            let cause_text = cause.to_string();
-            // Some drivers repeat their cause in their own words.
-            if !message.ends_with(&cause_text) {
-                message.push_str(&format!(": {cause_text}"));
-            }
-            source = cause.source();
-        }
-        Self::new(ERROR, message)
+        Self::new(ERROR, format!("{what}: {}", chain(error)))
     }
+}
+
+/// An error and every cause behind it.
+pub(crate) fn chain(error: &dyn std::error::Error) -> String {
+    let mut message = error.to_string();
+    let mut source = error.source();
+    while let Some(cause) = source {
+        let cause_text = cause.to_string();
+        // Some drivers repeat their cause in their own words.
+        if !message.ends_with(&cause_text) {
+            message.push_str(&format!(": {cause_text}"));
+        }
+        source = cause.source();
+    }
+    message
 }

@@ -9,11 +9,15 @@ mod telemetry;
 mod view;
 
 use std::process::ExitCode;
+use std::time::Duration;
 
 use clap::Parser;
 
 use crate::args::Cli;
 use crate::exit::Exit;
+
+/// How long blocking handlers may go on after everything else has ended.
+const STUCK_MAX: Duration = Duration::from_secs(1);
 
 fn main() -> ExitCode {
     let cli = Cli::parse();
@@ -24,7 +28,12 @@ fn main() -> ExitCode {
         .enable_all()
         .build();
     let ended = match runtime {
-        Ok(runtime) => runtime.block_on(command::run(cli)),
+        Ok(runtime) => {
+            let ended = runtime.block_on(command::run(cli));
+            // A blocking handler that does not end must not keep the process.
+            runtime.shutdown_timeout(STUCK_MAX);
+            ended
+        }
         Err(error) => Err(Exit::because("cannot start the async runtime", &error)),
     };
     let Err(exit) = ended else {

@@ -26,7 +26,9 @@ fn with_model(stand_in: &StandIn) -> ScriptHandler {
     // Another test may have installed it already.
     let _ = rustls::crypto::ring::default_provider().install_default();
     let config = OpenAiConfig::new(stand_in.url(), "stand-in");
-    let llm: Arc<dyn Llm> = Arc::new(OpenAi::new(config, Arc::new(Semaphore::new(3)), 7).unwrap());
+    let llm: Arc<dyn Llm> = Arc::new(
+        OpenAi::new(config, Arc::new(Semaphore::new(3)), 7).expect("the settings are good"),
+    );
     ScriptHandler::new(Deps {
         llm: Some(llm),
         research: Arc::new(Research::sample()),
@@ -39,7 +41,7 @@ async fn run(
     input: &Value,
 ) -> Result<ScriptResult, Failure> {
     let result = handler.run(journal.attempt(1, input)).await?;
-    Ok(result.read().unwrap())
+    Ok(result.read().expect("the result has its own shape"))
 }
 
 #[tokio::test]

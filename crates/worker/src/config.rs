@@ -10,17 +10,17 @@ use lovage_core::limits;
 pub struct WorkerConfig {
     /// Queues to take jobs from; slots are shared among them.
     pub queues: Vec<QueueName>,
-    /// Jobs held at once. A job that waits for the network costs little.
+    /// Jobs held at once, at least 1. A job that waits for the network costs little.
     pub concurrency: usize,
-    /// Threads for handlers that block.
+    /// Handlers that may block at once, at least 1; each has a thread of its own.
     pub blocking_threads: usize,
-    /// Time between two extensions of the lease.
+    /// Time between two extensions of the lease; more than zero.
     pub heartbeat: Duration,
-    /// Time between two sweeps for dead workers' jobs.
+    /// Time between two sweeps for dead workers' jobs; more than zero.
     pub sweep: Duration,
     /// On shutdown, how long running jobs may go on before they are handed back.
     pub grace: Duration,
-    /// How long a handler that was told to stop may tidy up before it is dropped.
+    /// How long an async handler that was told to stop may tidy up before it is dropped.
     pub stop_grace: Duration,
 }
 

@@ -1,6 +1,7 @@
 //! One attempt: find the handler, run it, say how it ended.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use lovage_core::attempt::JobError;
 use lovage_core::limits;
@@ -38,35 +39,23 @@ impl Executor {
         let job = &held.claimed.job;
         let span = tracing::info_span!("process", queue = %job.queue, job = %job.id, kind = %job.kind, attempt = job.attempt);
         let ended = self.attempt(held.clone()).instrument(span).await;
-        outcome(ended, held.reason())
+        outcome(ended, &held)
     }
 
     async fn attempt(&self, held: Arc<Held>) -> Result<Payload, Failure> {
-        let job = &held.claimed.job;
-        let Some(runner) = self.handlers.get(job.kind.as_str()).cloned() else {
-            return Err(Failure::retry(
-                "no_handler",
-                format!("this worker has no handler for kind {}", job.kind),
-            ));
-        };
+        let kind = &held.claimed.job.kind;
+        if held.stopped().is_cancelled() {
+            return Err(Failure::Stopped);
+        }
         let context = self.context(held.clone());
-        let run = async {
-            match runner {
-                Runner::Async(handler) => self.run_async(&held, handler, context).await,
-                Runner::Blocking(handler) => self.run_blocking(&held, handler, context).await,
-            }
-        };
-        let Some(timeout) = job.timeout else {
-            return run.await;
-        };
-        tokio::time::timeout(timeout, run)
-            .await
-            .unwrap_or_else(|_| {
-                Err(Failure::retry(
-                    "timeout",
-                    format!("the attempt took longer than {} s", timeout.as_secs_f64()),
-                ))
-            })
+        match self.handlers.get(kind.as_str()).cloned() {
+            Some(Runner::Async(handler)) => self.run_async(&held, handler, context).await,
+            Some(Runner::Blocking(handler)) => self.run_blocking(&held, handler, context).await,
+            None => Err(Failure::retry(
+                "no_handler",
+                format!("this worker has no handler for kind {kind}"),
+            )),
+        }
     }
 
     fn context(&self, held: Arc<Held>) -> Context {
@@ -91,11 +80,12 @@ impl Executor {
         handler: Arc<dyn Handler>,
         context: Context,
     ) -> Result<Payload, Failure> {
-        let mut run = std::pin::pin!(handler.run(context));
+        let mut run = handler.run(context);
         tokio::select! {
             ended = &mut run => ended,
-            () = held.stopped().cancelled() => {
-                tokio::time::timeout(self.shared.config.stop_grace, run).await.unwrap_or(Err(Failure::Stopped))
+            () = told_to_stop(held) => {
+                let tidied = tokio::time::timeout(self.shared.config.stop_grace, run).await;
+                tidied.unwrap_or(Err(Failure::Stopped))
             }
         }
     }
@@ -119,48 +109,71 @@ impl Executor {
             ended
         });
         tokio::select! {
-            ended = run => ended.unwrap_or_else(|panic| Err(Failure::retry("panic", format!("the handler panicked: {panic}")))),
-            () = held.stopped().cancelled() => Err(Failure::Stopped),
+            // First: what a handler returns because it was told to stop is not stored.
+            biased;
+            () = told_to_stop(held) => Err(Failure::Stopped),
+            ended = run => ended.unwrap_or_else(|gone| match gone.try_into_panic() {
+                Ok(panic) => std::panic::resume_unwind(panic),
+                Err(_) => Err(Failure::Stopped),
+            }),
         }
     }
 }
 
-fn outcome(ended: Result<Payload, Failure>, reason: Option<StopReason>) -> Option<Outcome> {
-    if reason == Some(StopReason::Lost) {
-        return None;
+/// Waits until the attempt is to stop; tells it so itself when its time is over.
+async fn told_to_stop(held: &Held) {
+    let timeout = held.claimed.job.timeout.unwrap_or(Duration::MAX);
+    let stopped = held.stopped().cancelled();
+    if tokio::time::timeout(timeout, stopped).await.is_err() {
+        held.stop(StopReason::Timeout);
     }
-    Some(match ended {
-        Ok(result) if result.as_str().len() > limits::RESULT_BYTES_MAX => {
-            Outcome::GiveUp(JobError::permanent(
-                "result_too_large",
-                format!(
-                    "the result has {} bytes, at most {} are stored",
-                    result.as_str().len(),
-                    limits::RESULT_BYTES_MAX
-                ),
-            ))
+}
+
+/// What an attempt's end means. One that was told to stop and did not finish
+/// in spite of it ends as the reason says, whatever it made of being stopped.
+fn outcome(ended: Result<Payload, Failure>, held: &Held) -> Option<Outcome> {
+    let transient = |code: &str, message: String| Outcome::Retry {
+        error: JobError::transient(code, message),
+        after: None,
+    };
+    let outcome = match (ended, held.reason()) {
+        (_, Some(StopReason::Lost)) => return None,
+        (Ok(result), _) => done(result),
+        (Err(Failure::GiveUp { code, message }), _) => {
+            Outcome::GiveUp(JobError::permanent(&code, message))
         }
-        Ok(result) => Outcome::Done(result),
-        Err(Failure::Retry {
-            code,
-            message,
-            after,
-        }) => Outcome::Retry {
+        (Err(_), Some(StopReason::Cancelled)) => Outcome::Cancelled,
+        (Err(_), Some(StopReason::Timeout)) => transient("timeout", overtime(held)),
+        (Err(_), Some(StopReason::Shutdown)) => Outcome::Release,
+        (
+            Err(Failure::Retry {
+                code,
+                message,
+                after,
+            }),
+            None,
+        ) => Outcome::Retry {
             error: JobError::transient(&code, message),
             after,
         },
-        Err(Failure::GiveUp { code, message }) => {
-            Outcome::GiveUp(JobError::permanent(&code, message))
+        (Err(Failure::Park { reason, after }), None) => Outcome::Park { reason, after },
+        (Err(Failure::Stopped), None) => {
+            transient("stopped", "the handler stopped unasked".to_owned())
         }
-        Err(Failure::Park { reason, after }) => Outcome::Park { reason, after },
-        Err(Failure::Stopped) => match reason {
-            Some(StopReason::Shutdown) => Outcome::Release,
-            Some(StopReason::Cancelled) => Outcome::Cancelled,
-            Some(StopReason::Lost) => return None,
-            None => Outcome::Retry {
-                error: JobError::transient("stopped", "the handler stopped unasked"),
-                after: None,
-            },
-        },
-    })
+    };
+    Some(outcome)
+}
+
+fn done(result: Payload) -> Outcome {
+    let (bytes, max) = (result.as_str().len(), limits::RESULT_BYTES_MAX);
+    if bytes <= max {
+        return Outcome::Done(result);
+    }
+    let message = format!("the result has {bytes} bytes, at most {max} are stored");
+    Outcome::GiveUp(JobError::permanent("result_too_large", message))
+}
+
+fn overtime(held: &Held) -> String {
+    let timeout = held.claimed.job.timeout.unwrap_or_default();
+    format!("the attempt took longer than {} s", timeout.as_secs_f64())
 }

@@ -1,4 +1,4 @@
-//! Alive is not ready: whether the claim loop really comes round.
+//! Alive is not ready: whether the claim loops really come round.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
@@ -6,6 +6,8 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 use lovage_core::clock::Clock;
+
+use crate::seat::Seat;
 
 /// What a readiness probe asks of a worker. Cheap to clone.
 #[derive(Clone)]
@@ -15,18 +17,25 @@ pub struct Health {
 
 struct Shared {
     clock: Arc<dyn Clock>,
-    claimed_at: AtomicI64,
-    extended_at: AtomicI64,
+    pulses: Vec<Pulse>,
     draining: AtomicBool,
 }
 
+/// When the store last answered one seat, in milliseconds; `i64::MIN` for never.
+struct Pulse {
+    came_round: AtomicI64,
+    extended: AtomicI64,
+}
+
 impl Health {
-    pub(crate) fn new(clock: Arc<dyn Clock>) -> Self {
-        let never = AtomicI64::new(i64::MIN);
+    pub(crate) fn new(clock: Arc<dyn Clock>, seats: usize) -> Self {
+        let pulse = || Pulse {
+            came_round: AtomicI64::new(i64::MIN),
+            extended: AtomicI64::new(i64::MIN),
+        };
         let shared = Shared {
             clock,
-            claimed_at: never,
-            extended_at: AtomicI64::new(i64::MIN),
+            pulses: std::iter::repeat_with(pulse).take(seats).collect(),
             draining: AtomicBool::new(false),
         };
         Self {
@@ -34,20 +43,24 @@ impl Health {
         }
     }
 
-    pub(crate) fn claimed(&self) {
-        self.shared.claimed_at.store(self.now(), Ordering::Relaxed);
+    /// The claim loop of a seat got an answer: to a claim, or to its wait for a
+    /// cancel while every slot is taken.
+    pub(crate) fn came_round(&self, seat: &Seat) {
+        let pulse = &self.shared.pulses[seat.index];
+        pulse.came_round.store(self.now(), Ordering::Relaxed);
     }
 
-    pub(crate) fn extended(&self) {
-        self.shared.extended_at.store(self.now(), Ordering::Relaxed);
+    pub(crate) fn extended(&self, seat: &Seat) {
+        let pulse = &self.shared.pulses[seat.index];
+        pulse.extended.store(self.now(), Ordering::Relaxed);
     }
 
     pub(crate) fn draining(&self) {
         self.shared.draining.store(true, Ordering::Relaxed);
     }
 
-    /// Ready while the worker takes jobs: its claim loop came round, or all its
-    /// slots are busy and its lease was extended, within `within`.
+    /// Ready while the worker takes jobs: on each queue its lease was extended
+    /// and its claim loop came round (or waited for a slot) within `within`.
     ///
     /// # Errors
     /// Says what is wrong, for a person.
@@ -56,21 +69,27 @@ impl Health {
             return Err("draining".to_owned());
         }
         let within = i64::try_from(within.as_millis()).unwrap_or(i64::MAX);
-        for (what, at) in [
-            ("extended its lease", &self.shared.extended_at),
-            ("claimed", &self.shared.claimed_at),
-        ] {
-            let age = self.now().saturating_sub(at.load(Ordering::Relaxed));
-            if age > within {
-                return Err(format!("has not {what} for longer than {within} ms"));
-            }
+        let late = |at: i64| self.now().saturating_sub(at) > within;
+        if late(self.oldest(|pulse| &pulse.extended)) {
+            Err(format!(
+                "has not extended its lease for longer than {within} ms"
+            ))
+        } else if late(self.oldest(|pulse| &pulse.came_round)) {
+            Err(format!("has not claimed for longer than {within} ms"))
+        } else {
+            Ok(())
         }
-        Ok(())
     }
 
-    /// When the claim loop last got an answer.
+    /// When the claim loop that waits longest last got an answer.
     pub fn last_claim(&self) -> Option<Timestamp> {
-        Timestamp::from_millisecond(self.shared.claimed_at.load(Ordering::Relaxed)).ok()
+        Timestamp::from_millisecond(self.oldest(|pulse| &pulse.came_round)).ok()
+    }
+
+    fn oldest(&self, of: impl Fn(&Pulse) -> &AtomicI64) -> i64 {
+        let times = self.shared.pulses.iter().map(of);
+        let times = times.map(|at| at.load(Ordering::Relaxed));
+        times.min().unwrap_or(i64::MIN)
     }
 
     fn now(&self) -> i64 {

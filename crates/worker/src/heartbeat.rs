@@ -3,10 +3,12 @@
 use std::sync::Arc;
 
 use lovage_core::error::BrokerError;
+use lovage_core::id::WorkerId;
 use tokio::time::{MissedTickBehavior, interval};
 
 use crate::held::StopReason;
-use crate::worker::{Seat, Shared, rejoin};
+use crate::seat::Seat;
+use crate::worker::Shared;
 
 /// Extends until the worker has ended, also while it drains.
 pub(crate) async fn run(shared: Arc<Shared>, seat: Arc<Seat>) {
@@ -20,20 +22,22 @@ pub(crate) async fn run(shared: Arc<Shared>, seat: Arc<Seat>) {
         let worker = seat.id();
         match shared.broker.extend(&seat.queue, &worker).await {
             Ok(cancels) => {
-                shared.health.extended();
+                shared.health.extended(&seat);
                 shared.roster.stop(&cancels, StopReason::Cancelled);
             }
-            Err(BrokerError::WorkerUnknown) if shared.draining.is_cancelled() => {
-                shared.roster.stop_worker(&worker, StopReason::Lost);
-            }
-            Err(BrokerError::WorkerUnknown) => {
-                if let Err(error) = rejoin(&shared, &seat, worker).await {
-                    tracing::warn!(queue = %seat.queue, %error, "cannot register anew; trying again");
-                }
-            }
+            Err(BrokerError::WorkerUnknown) => lost(&shared, &seat, worker).await,
             Err(error) => {
-                tracing::warn!(queue = %seat.queue, %error, "cannot extend the lease; trying again")
+                tracing::warn!(queue = %seat.queue, %error, "cannot extend the lease; trying again");
             }
         }
+    }
+}
+
+/// The lease is gone. A worker that drains claims nothing more, so it does not begin anew.
+async fn lost(shared: &Shared, seat: &Seat, worker: WorkerId) {
+    if shared.draining.is_cancelled() {
+        shared.roster.stop_worker(&worker, StopReason::Lost);
+    } else if let Err(error) = seat.rejoin(shared, worker).await {
+        tracing::warn!(queue = %seat.queue, %error, "cannot register anew; trying again");
     }
 }

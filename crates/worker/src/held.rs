@@ -1,10 +1,11 @@
 //! The jobs this worker holds right now.
 
-use std::collections::HashMap;
-use std::sync::{Arc, Mutex};
+use std::collections::{HashMap, HashSet};
+use std::sync::{Arc, Mutex, MutexGuard};
 
 use lovage_core::broker::Claimed;
 use lovage_core::id::{JobId, WorkerId};
+use lovage_core::lease::Lease;
 use tokio::sync::{Notify, OwnedSemaphorePermit};
 use tokio_util::sync::CancellationToken;
 
@@ -13,6 +14,8 @@ use tokio_util::sync::CancellationToken;
 pub(crate) enum StopReason {
     /// The worker stops: the job is handed back.
     Shutdown,
+    /// It took longer than its job allows.
+    Timeout,
     /// Someone asked for it.
     Cancelled,
     /// The lease is gone: nothing may be written.
@@ -25,19 +28,15 @@ pub(crate) struct Held {
     pub(crate) claimed: Claimed,
     stop: CancellationToken,
     reason: Mutex<Option<StopReason>>,
-    /// The slot; given back by dropping the last clone of this job.
-    _slot: OwnedSemaphorePermit,
 }
 
 impl Held {
-    pub(crate) fn new(claimed: Claimed, slot: OwnedSemaphorePermit) -> Arc<Self> {
-        let stop = CancellationToken::new();
-        Arc::new(Self {
+    fn new(claimed: Claimed) -> Self {
+        Self {
             claimed,
-            stop,
+            stop: CancellationToken::new(),
             reason: Mutex::new(None),
-            _slot: slot,
-        })
+        }
     }
 
     /// Tells the attempt to stop.
@@ -56,57 +55,65 @@ impl Held {
     }
 }
 
-/// Every job in this worker's hands.
+/// Every job in this worker's hands, each with the slot it takes.
+///
+/// By lease, not by job: a job that was lost and claimed anew can be here
+/// twice, until its first attempt has stopped.
 #[derive(Debug, Default)]
 pub(crate) struct Roster {
-    jobs: Mutex<HashMap<JobId, Arc<Held>>>,
+    jobs: Mutex<HashMap<Lease, Entry>>,
     emptied: Notify,
 }
 
+#[derive(Debug)]
+struct Entry {
+    held: Arc<Held>,
+    _slot: OwnedSemaphorePermit,
+}
+
 impl Roster {
-    pub(crate) fn add(&self, held: &Arc<Held>) {
-        self.lock().insert(held.claimed.job.id, held.clone());
+    pub(crate) fn add(&self, claimed: Claimed, slot: OwnedSemaphorePermit) -> Arc<Held> {
+        let lease = claimed.lease.clone();
+        let held = Arc::new(Held::new(claimed));
+        let entry = Entry {
+            held: held.clone(),
+            _slot: slot,
+        };
+        self.lock().insert(lease, entry);
+        held
     }
 
-    /// Forgets a job, unless it was claimed anew meanwhile under another token.
+    /// Forgets a job; its slot is free.
     pub(crate) fn remove(&self, held: &Held) {
         let mut jobs = self.lock();
-        let id = held.claimed.job.id;
-        if jobs
-            .get(&id)
-            .is_some_and(|now| now.claimed.lease == held.claimed.lease)
-        {
-            jobs.remove(&id);
-        }
+        jobs.remove(&held.claimed.lease);
         if jobs.is_empty() {
             self.emptied.notify_waiters();
         }
     }
 
-    pub(crate) fn has(&self, claimed: &Claimed) -> bool {
-        self.lock()
-            .get(&claimed.job.id)
-            .is_some_and(|held| held.claimed.lease == claimed.lease)
+    pub(crate) fn leases(&self) -> HashSet<Lease> {
+        self.lock().keys().cloned().collect()
     }
 
+    /// Stops these jobs.
     pub(crate) fn stop(&self, ids: &[JobId], reason: StopReason) {
-        let jobs = self.lock();
-        ids.iter()
-            .filter_map(|id| jobs.get(id))
-            .for_each(|held| held.stop(reason));
+        self.stop_where(reason, |lease| ids.contains(&lease.job));
     }
 
     /// Stops every job claimed under `worker`; says how many.
     pub(crate) fn stop_worker(&self, worker: &WorkerId, reason: StopReason) -> usize {
-        let jobs = self.lock();
-        let theirs = jobs
-            .values()
-            .filter(|held| held.claimed.lease.token.worker == *worker);
-        theirs.inspect(|held| held.stop(reason)).count()
+        self.stop_where(reason, |lease| lease.token.worker == *worker)
     }
 
     pub(crate) fn stop_all(&self, reason: StopReason) {
-        self.lock().values().for_each(|held| held.stop(reason));
+        self.stop_where(reason, |_| true);
+    }
+
+    fn stop_where(&self, reason: StopReason, which: impl Fn(&Lease) -> bool) -> usize {
+        let jobs = self.lock();
+        let chosen = jobs.iter().filter(|(lease, _)| which(lease));
+        chosen.map(|(_, entry)| entry.held.stop(reason)).count()
     }
 
     pub(crate) fn len(&self) -> usize {
@@ -124,7 +131,7 @@ impl Roster {
         }
     }
 
-    fn lock(&self) -> std::sync::MutexGuard<'_, HashMap<JobId, Arc<Held>>> {
+    fn lock(&self) -> MutexGuard<'_, HashMap<Lease, Entry>> {
         self.jobs.lock().expect("no panic while locked")
     }
 }

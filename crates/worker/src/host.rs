@@ -5,6 +5,7 @@
 //! take a job that no slot is free for (apalis prefetches otherwise).
 
 use std::io;
+use std::pin::pin;
 use std::sync::{Arc, Mutex};
 use std::task::{Context, Poll};
 
@@ -15,7 +16,6 @@ use apalis::prelude::{
 use apalis_core::backend::finalize::Ephemeral;
 use apalis_core::backend::{Backend, BackendConfig};
 use apalis_core::error::BoxDynError;
-use apalis_core::worker::ext::parallelize::ParallelizeExt;
 use lovage_core::outcome::Outcome;
 use tokio::sync::mpsc;
 
@@ -90,16 +90,44 @@ async fn run_attempt(
     Ok(executor.execute(held).await)
 }
 
-/// Runs delivered jobs until the worker has ended.
+/// Runs delivered jobs until the worker has ended, or apalis has by itself.
 pub(crate) async fn run(
     shared: Arc<Shared>,
     deliveries: mpsc::Receiver<Arc<Held>>,
     executor: Arc<Executor>,
     settler: Settler,
-) -> Result<(), String> {
-    let deliveries: Deliveries = Arc::new(Mutex::new(deliveries));
+) {
     let ended = shared.ended.clone();
-    let monitor = Monitor::new()
+    let monitor = monitor(shared, deliveries, executor, settler);
+    let context = monitor.context();
+    // Not `run_with_signal`: it waits for the signal even when no worker is left.
+    let mut running = pin!(monitor.run());
+    let result = tokio::select! {
+        result = &mut running => result,
+        () = ended.cancelled() => {
+            if let Err(error) = context.shutdown() {
+                tracing::warn!(%error, "cannot tell apalis to stop: dropping it");
+                return;
+            }
+            running.await
+        }
+    };
+    if let Err(error) = result {
+        tracing::error!(%error, "apalis ended with an error");
+    }
+}
+
+/// One apalis worker, begun anew should it ever panic.
+///
+/// There is no `parallelize` layer: [`SettleLayer`] gives every attempt its task.
+fn monitor(
+    shared: Arc<Shared>,
+    deliveries: mpsc::Receiver<Arc<Held>>,
+    executor: Arc<Executor>,
+    settler: Settler,
+) -> Monitor {
+    let deliveries: Deliveries = Arc::new(Mutex::new(deliveries));
+    Monitor::new()
         .should_restart(|_, error| matches!(error, WorkerError::PanicError(_)))
         .register(move |starts| {
             let settle = SettleLayer::new(shared.clone(), settler.clone());
@@ -108,17 +136,8 @@ pub(crate) async fn run(
                     deliveries: deliveries.clone(),
                     settle,
                 })
-                .parallelize(tokio::spawn)
                 .layer(CatchPanicLayer::with_panic_handler(Panicked::of))
                 .data(executor.clone())
                 .build(run_attempt)
-        });
-    let stop = async move {
-        ended.cancelled().await;
-        Ok(())
-    };
-    monitor
-        .run_with_signal(stop)
-        .await
-        .map_err(|error| error.to_string())
+        })
 }

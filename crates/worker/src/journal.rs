@@ -15,6 +15,7 @@ use crate::held::{Held, StopReason};
 use crate::pause::Pauses;
 use crate::worker::Shared;
 
+/// What one attempt stores and tells, under the lease of its job.
 pub(crate) struct LeaseJournal {
     shared: Arc<Shared>,
     held: Arc<Held>,
@@ -57,7 +58,9 @@ impl LeaseJournal {
     }
 
     /// Repeats a call until the store answers or the attempt is to stop: what a
-    /// step was paid for is not dropped because the store blinked.
+    /// step was paid for is not dropped because the store blinked. Only a value
+    /// that is too large fails the job; what else a store says may have passed
+    /// by the next attempt.
     async fn persist<T, F>(&self, call: impl Fn() -> F) -> Result<T, JournalError>
     where
         F: Future<Output = Result<T, BrokerError>>,
@@ -70,12 +73,17 @@ impl LeaseJournal {
                     self.held.stop(StopReason::Lost);
                     return Err(JournalError::Lost);
                 }
-                Err(error) if error.is_transient() => {
-                    if pauses.wait(self.held.stopped()).await {
+                Err(error @ BrokerError::TooLarge { .. }) => {
+                    return Err(JournalError::Refused(error.to_string()));
+                }
+                Err(error) => {
+                    let job = &self.held.claimed.job.id;
+                    tracing::warn!(%job, %error, "cannot store a step or an event");
+                    let stopped = self.held.stopped();
+                    if !error.is_transient() || pauses.wait(stopped).await {
                         return Err(JournalError::Unavailable(error.to_string()));
                     }
                 }
-                Err(error) => return Err(JournalError::Refused(error.to_string())),
             }
         }
     }

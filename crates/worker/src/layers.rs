@@ -48,28 +48,47 @@ impl SettleLayer {
     }
 
     async fn settle(&self, held: &Held, ended: Result<Option<Outcome>, BoxDynError>) {
-        let outcome = match ended {
-            Ok(outcome) => outcome,
-            Err(_) if held.reason() == Some(StopReason::Lost) => None,
-            Err(error) => Some(Outcome::Retry {
-                error: JobError::transient("panic", error.to_string()),
-                after: None,
-            }),
+        let Some(outcome) = outcome(ended, held.reason()) else {
+            return;
         };
-        if let Some(outcome) = outcome {
-            let mut job = held.claimed.job.clone();
-            job.cancel_requested |= held.reason() == Some(StopReason::Cancelled);
-            let next = lifecycle::settle(&job, &outcome, self.shared.clock.now(), rand::random());
-            let settle = Settle {
-                lease: held.claimed.lease.clone(),
-                job,
-                next,
-            };
-            if self.settler.settle(settle).await == Some(Settled::Fenced) {
-                tracing::warn!(job = %held.claimed.job.id, "fenced: the job was taken over meanwhile");
-            }
+        let mut job = held.claimed.job.clone();
+        job.cancel_requested |= held.reason() == Some(StopReason::Cancelled);
+        let next = lifecycle::settle(&job, &outcome, self.shared.clock.now(), rand::random());
+        let settle = Settle {
+            lease: held.claimed.lease.clone(),
+            job,
+            next,
+        };
+        if self.settler.settle(settle).await == Some(Settled::Fenced) {
+            tracing::warn!(job = %held.claimed.job.id, "fenced: the job was taken over meanwhile");
         }
-        self.shared.roster.remove(held);
+    }
+}
+
+/// An error here is a panic: the executor makes an outcome of everything else.
+fn outcome(
+    ended: Result<Option<Outcome>, BoxDynError>,
+    reason: Option<StopReason>,
+) -> Option<Outcome> {
+    match ended {
+        Ok(outcome) => outcome,
+        Err(_) if reason == Some(StopReason::Lost) => None,
+        Err(error) => Some(Outcome::Retry {
+            error: JobError::transient("panic", error.to_string()),
+            after: None,
+        }),
+    }
+}
+
+/// Frees the slot however the attempt's task ends, by a panic of ours too.
+struct InHand {
+    shared: Arc<Shared>,
+    held: Arc<Held>,
+}
+
+impl Drop for InHand {
+    fn drop(&mut self) {
+        self.shared.roster.remove(&self.held);
     }
 }
 
@@ -104,13 +123,26 @@ where
         self.inner.poll_ready(cx).map_err(Into::into)
     }
 
+    /// Runs the attempt and its settle in a task of their own: apalis polls all
+    /// its futures in one task and drops them when it restarts a worker, and
+    /// then nobody would ever settle those jobs. The task ends with the worker.
     fn call(&mut self, task: Task<Arc<Held>>) -> Self::Future {
-        let held = task.args.clone();
         let layer = self.layer.clone();
+        let in_hand = InHand {
+            shared: layer.shared.clone(),
+            held: task.args.clone(),
+        };
         let attempt = self.inner.call(task);
-        Box::pin(async move {
+        let ended = layer.shared.ended.clone();
+        let settled = ended.run_until_cancelled_owned(async move {
             let ended = attempt.await.map_err(Into::into);
-            layer.settle(&held, ended).await;
+            layer.settle(&in_hand.held, ended).await;
+        });
+        let settled = tokio::spawn(settled);
+        Box::pin(async move {
+            if let Err(panic) = settled.await {
+                tracing::error!(%panic, "an attempt could not be settled");
+            }
             Ok(())
         })
     }

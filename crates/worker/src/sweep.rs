@@ -2,12 +2,19 @@
 
 use std::sync::Arc;
 
+use lovage_core::broker::Swept;
+use lovage_core::error::BrokerError;
+use lovage_core::limits;
 use tokio::time::{MissedTickBehavior, interval};
 
 use crate::worker::Shared;
 
 /// Sweeps until the worker has ended.
+///
+/// After an outage it waits one turn more: every worker missed its heartbeats,
+/// and a sweep that came before the first of them would take jobs from the living.
 pub(crate) async fn run(shared: Arc<Shared>) {
+    let mut was_out = false;
     let mut tick = interval(shared.config.sweep);
     tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
     loop {
@@ -15,22 +22,38 @@ pub(crate) async fn run(shared: Arc<Shared>) {
             () = shared.ended.cancelled() => return,
             _ = tick.tick() => {}
         }
-        match shared.broker.reclaim().await {
-            Ok(swept) => {
-                for (job, status) in swept.reclaimed {
-                    tracing::warn!(%job, now = %status, "reclaimed from a worker whose lease ran out");
-                }
-                for job in swept.cancelled {
-                    tracing::warn!(%job, "cancelled: it did not stop within a lease");
-                }
-                for job in swept.orphans {
-                    tracing::error!(%job, "was running, but its record is gone");
-                }
-            }
-            Err(error) => tracing::warn!(%error, "cannot sweep; trying again"),
+        let swept = if was_out {
+            shared.broker.ping().await
+        } else {
+            sweep(&shared).await
+        };
+        was_out = swept.is_err();
+        if let Err(error) = swept {
+            tracing::warn!(%error, "cannot sweep; trying again");
         }
-        if let Err(error) = shared.broker.prune().await {
-            tracing::warn!(%error, "cannot prune; trying again");
+    }
+}
+
+async fn sweep(shared: &Shared) -> Result<(), BrokerError> {
+    while !shared.ended.is_cancelled() {
+        let swept = shared.broker.reclaim().await?;
+        log(&swept);
+        // A full bite means that there may be more.
+        if swept.reclaimed.len() + swept.cancelled.len() < limits::BATCH_MAX {
+            break;
         }
+    }
+    shared.broker.prune().await.map(drop)
+}
+
+fn log(swept: &Swept) {
+    for (job, status) in &swept.reclaimed {
+        tracing::warn!(%job, now = %status, "reclaimed from a worker whose lease ran out");
+    }
+    for job in &swept.cancelled {
+        tracing::warn!(%job, "cancelled: it did not stop within a lease");
+    }
+    for job in &swept.orphans {
+        tracing::error!(%job, "was running, but its record is gone");
     }
 }

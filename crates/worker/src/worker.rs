@@ -1,23 +1,23 @@
 //! A worker process: its parts, their owner, and their end.
 
-use std::sync::{Arc, RwLock};
-use std::time::Duration;
+use std::sync::Arc;
 
 use lovage_core::broker::Broker;
 use lovage_core::clock::Clock;
 use lovage_core::error::BrokerError;
-use lovage_core::id::{QueueName, WorkerId};
 use lovage_workflow::Handlers;
 use tokio::sync::{Semaphore, mpsc};
-use tokio::task::JoinSet;
+use tokio::task::{JoinError, JoinSet};
 use tokio_util::sync::CancellationToken;
 
+use crate::claim::Claimer;
 use crate::config::WorkerConfig;
 use crate::execute::Executor;
 use crate::health::Health;
-use crate::held::{Held, Roster, StopReason};
+use crate::held::Roster;
+use crate::seat::Seat;
 use crate::settle::Settler;
-use crate::{claim, heartbeat, host, settle, sweep};
+use crate::{drain, heartbeat, host, settle, sweep};
 
 /// Why a worker ended other than by request.
 #[derive(Debug, thiserror::Error)]
@@ -25,9 +25,9 @@ pub enum WorkerError {
     /// The store refused the worker at its start.
     #[error("the worker could not register")]
     Register(#[source] BrokerError),
-    /// The apalis worker ended by itself.
-    #[error("the apalis worker ended: {0}")]
-    Host(String),
+    /// A part that runs as long as the worker ended by itself; says which, or how.
+    #[error("a part of the worker ended by itself: {0}")]
+    Broken(String),
 }
 
 /// A worker: takes jobs from its queues and runs their handlers.
@@ -46,21 +46,12 @@ pub(crate) struct Shared {
     pub(crate) health: Health,
     /// Cancelled first: no more claims.
     pub(crate) draining: CancellationToken,
-    /// Cancelled last: heartbeat, sweep and apalis end.
+    /// Cancelled last: heartbeat, sweep, apalis and what is left of attempts end.
     pub(crate) ended: CancellationToken,
 }
 
-/// This worker's presence on one queue. Its id changes when its lease was lost.
-pub(crate) struct Seat {
-    pub(crate) queue: QueueName,
-    id: RwLock<WorkerId>,
-}
-
-impl Seat {
-    pub(crate) fn id(&self) -> WorkerId {
-        *self.id.read().expect("no panic while locked")
-    }
-}
+/// Tasks that end when they are told to, and give their name.
+type Parts = JoinSet<&'static str>;
 
 impl Worker {
     /// A worker that has not begun.
@@ -68,11 +59,12 @@ impl Worker {
         broker: Arc<dyn Broker>,
         handlers: Handlers,
         clock: Arc<dyn Clock>,
-        config: WorkerConfig,
+        mut config: WorkerConfig,
     ) -> Self {
+        config.concurrency = config.concurrency.max(1);
         let shared = Shared {
             slots: Arc::new(Semaphore::new(config.concurrency)),
-            health: Health::new(clock.clone()),
+            health: Health::new(clock.clone(), config.queues.len()),
             broker,
             clock,
             config,
@@ -94,120 +86,60 @@ impl Worker {
     /// Runs until `shutdown`, then drains: no more claims, running jobs get the
     /// grace time, what is left is handed back without using an attempt.
     ///
+    /// A store that does not answer is waited for. Dropped half-way, it stops
+    /// all it began, and its jobs are reclaimed once its lease has run out. A
+    /// blocking handler that does not return keeps its thread in any case.
+    ///
     /// # Errors
-    /// When the worker cannot register at its start, or apalis ends by itself.
+    /// When the worker cannot register at its start, or a part of it ends by itself.
     pub async fn run(self, shutdown: impl Future<Output = ()> + Send) -> Result<(), WorkerError> {
         let Self { shared, handlers } = self;
-        let seats = register_all(&shared).await?;
-        let (deliver, deliveries) = mpsc::channel(shared.config.concurrency);
-        let (settler, settles) = Settler::new(&shared);
-        let executor = Executor::new(shared.clone(), handlers);
-        let mut claims = JoinSet::new();
-        let mut upkeep = JoinSet::new();
-        upkeep.spawn(settle::run(shared.clone(), settles));
-        upkeep.spawn(sweep::run(shared.clone()));
-        for seat in &seats {
-            upkeep.spawn(heartbeat::run(shared.clone(), seat.clone()));
-            claims.spawn(claim::run(shared.clone(), seat.clone(), deliver.clone()));
-        }
-        let host = tokio::spawn(host::run(shared.clone(), deliveries, executor, settler));
-        let host_abort = AbortOnDrop(host.abort_handle());
+        let _stop_attempts = shared.ended.clone().drop_guard();
+        let seats = Seat::take_all(&shared)
+            .await
+            .map_err(WorkerError::Register)?;
+        let (mut claims, mut upkeep) = start(&shared, handlers, &seats);
         let ended = tokio::select! {
             () = shutdown => Ok(()),
-            ended = host => Err(WorkerError::Host(format!("{ended:?}"))),
+            Some(part) = claims.join_next() => Err(broken(part)),
+            Some(part) = upkeep.join_next() => Err(broken(part)),
         };
-        drain(&shared, &seats, &mut claims).await;
+        drain::run(&shared, &seats, claims).await;
         shared.ended.cancel();
-        upkeep.join_all().await;
-        drop(host_abort);
+        drain::join(upkeep).await;
         ended
     }
 }
 
-struct AbortOnDrop(tokio::task::AbortHandle);
-
-impl Drop for AbortOnDrop {
-    fn drop(&mut self) {
-        self.0.abort();
-    }
-}
-
-async fn register_all(shared: &Shared) -> Result<Vec<Arc<Seat>>, WorkerError> {
-    let mut seats = Vec::new();
-    for queue in &shared.config.queues {
-        let id = WorkerId::at(shared.clock.now());
-        shared
-            .broker
-            .register(queue, &id)
-            .await
-            .map_err(WorkerError::Register)?;
-        tracing::info!(%queue, worker = %id, slots = shared.config.concurrency, "worker registered");
-        seats.push(Arc::new(Seat {
-            queue: queue.clone(),
-            id: RwLock::new(id),
-        }));
-    }
-    Ok(seats)
-}
-
-/// How long a handed-back job may take to be written.
-const HAND_BACK: Duration = Duration::from_secs(5);
-
-async fn drain(shared: &Shared, seats: &[Arc<Seat>], claims: &mut JoinSet<()>) {
-    shared.health.draining();
-    shared.draining.cancel();
-    while claims.join_next().await.is_some() {}
-    let held = shared.roster.len();
-    if held > 0 {
-        tracing::info!(held, grace_s = shared.config.grace.as_secs(), "draining");
-    }
-    if tokio::time::timeout(shared.config.grace, shared.roster.empty())
-        .await
-        .is_err()
-    {
-        tracing::warn!(
-            held = shared.roster.len(),
-            "grace time is over: handing jobs back"
-        );
-        shared.roster.stop_all(StopReason::Shutdown);
-        let _ =
-            tokio::time::timeout(shared.config.stop_grace + HAND_BACK, shared.roster.empty()).await;
-    }
+/// Starts all parts: those that claim, and those that outlive them.
+fn start(shared: &Arc<Shared>, handlers: Handlers, seats: &[Arc<Seat>]) -> (Parts, Parts) {
+    let (mut claims, mut upkeep) = (Parts::new(), Parts::new());
+    let (deliver, deliveries) = mpsc::channel(shared.config.concurrency);
+    let (settler, endings) = Settler::new(shared);
+    let executor = Executor::new(shared.clone(), handlers);
+    let host = host::run(shared.clone(), deliveries, executor, settler);
+    spawn(&mut upkeep, "host", host);
+    spawn(&mut upkeep, "settle", settle::run(shared.clone(), endings));
+    spawn(&mut upkeep, "sweep", sweep::run(shared.clone()));
     for seat in seats {
-        if let Err(error) = shared.broker.deregister(&seat.queue, &seat.id()).await {
-            tracing::warn!(queue = %seat.queue, %error, "could not deregister: the lease will run out");
-        }
+        let heartbeat = heartbeat::run(shared.clone(), seat.clone());
+        spawn(&mut upkeep, "heartbeat", heartbeat);
+        let claimer = Claimer::new(shared.clone(), seat.clone(), deliver.clone());
+        spawn(&mut claims, "claim", claimer.run());
     }
+    (claims, upkeep)
 }
 
-/// Begins anew after the lease `lost` was swept: its jobs are stopped and
-/// nothing is written about them; the next claim goes under a new id.
-pub(crate) async fn rejoin(
-    shared: &Shared,
-    seat: &Seat,
-    lost: WorkerId,
-) -> Result<(), BrokerError> {
-    if seat.id() != lost {
-        return Ok(());
-    }
-    let stopped = shared.roster.stop_worker(&lost, StopReason::Lost);
-    tracing::warn!(queue = %seat.queue, worker = %lost, stopped, "lease lost: registering anew");
-    let id = WorkerId::at(shared.clock.now());
-    shared.broker.register(&seat.queue, &id).await?;
-    let mut current = seat.id.write().expect("no panic while locked");
-    if *current == lost {
-        *current = id;
-    }
-    Ok(())
+fn spawn(parts: &mut Parts, name: &'static str, part: impl Future<Output = ()> + Send + 'static) {
+    parts.spawn(async move {
+        part.await;
+        name
+    });
 }
 
-/// Puts a claimed job into the worker's hands.
-pub(crate) fn hold(
-    shared: &Shared,
-    claimed: lovage_core::broker::Claimed,
-    slot: tokio::sync::OwnedSemaphorePermit,
-) -> Arc<Held> {
-    let held = Held::new(claimed, slot);
-    shared.roster.add(&held);
-    held
+fn broken(part: Result<&'static str, JoinError>) -> WorkerError {
+    WorkerError::Broken(match part {
+        Ok(name) => name.to_owned(),
+        Err(panic) => panic.to_string(),
+    })
 }

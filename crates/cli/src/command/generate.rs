@@ -27,12 +27,7 @@ use crate::view::steps::Steps;
 const QUEUE: &str = "generate";
 
 pub(crate) fn flags(args: &Generate) -> Vec<Flag> {
-    given([(
-        "store.data",
-        args.data
-            .as_ref()
-            .map(|path| path.display().to_string().into()),
-    )])
+    given([("store.data", args.data.clone().map(Into::into))])
 }
 
 pub(crate) async fn run(args: &Generate, settings: Settings) -> Result<(), Exit> {

@@ -15,7 +15,7 @@ mod worker;
 
 use crate::args::{Cli, Command, ConfigAction};
 use crate::config::{Settings, Sources};
-use crate::exit::Exit;
+use crate::exit::{self, Exit};
 
 /// Runs a command to its end.
 pub(crate) async fn run(cli: Cli) -> Result<(), Exit> {
@@ -48,8 +48,8 @@ pub(crate) async fn run(cli: Cli) -> Result<(), Exit> {
 pub(crate) type Flag = (String, toml::Value);
 
 fn settings(file: &Option<std::path::PathBuf>, flags: Vec<Flag>) -> Result<Settings, Exit> {
-    let sources = Sources::of_process(file.clone(), flags);
-    Settings::load(sources).map_err(|error| Exit::new(crate::exit::USAGE, error))
+    let loaded = Sources::of_process(file.clone(), flags).and_then(Settings::load);
+    loaded.map_err(|error| Exit::new(exit::USAGE, exit::chain(&error)))
 }
 
 /// The flags that were given, as settings.

@@ -20,12 +20,7 @@ const READY_WITHIN: Duration = Duration::from_secs(2 * limits::LEASE.as_secs());
 pub(crate) fn flags(args: &Up) -> Vec<Flag> {
     given([
         ("api.listen", args.listen.clone().map(Into::into)),
-        (
-            "store.data",
-            args.data
-                .as_ref()
-                .map(|path| path.display().to_string().into()),
-        ),
+        ("store.data", args.data.clone().map(Into::into)),
     ])
 }
 

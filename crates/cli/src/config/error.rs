@@ -39,6 +39,12 @@ pub(crate) enum ConfigError {
         /// What the parser expected.
         message: String,
     },
+    /// A variable that holds no text.
+    #[error("{variable} must be UTF-8")]
+    NotUtf8 {
+        /// The variable.
+        variable: String,
+    },
     /// A key that does not exist.
     #[error("{key} is not a setting{} (from {origin})", did_you_mean(.suggestion.as_deref()))]
     Unknown {

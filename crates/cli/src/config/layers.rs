@@ -68,6 +68,13 @@ fn without_passwords(value: &Value) -> Value {
     }
 }
 
+/// Whether a variable is one of those that hold settings.
+pub(super) fn reads(variable: &str) -> bool {
+    variable.starts_with(VARIABLE)
+        || variable == "PORT"
+        || ALIASES.iter().any(|(alias, _)| *alias == variable)
+}
+
 impl Layers {
     /// The file built into the program.
     pub(super) fn defaults() -> Result<Self, ConfigError> {

@@ -16,7 +16,7 @@ mod feed;
 mod host;
 mod jsonld;
 pub mod limits;
-mod rank;
+pub(crate) mod rank;
 mod robots;
 mod search;
 mod text;

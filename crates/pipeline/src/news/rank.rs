@@ -17,6 +17,47 @@ const SHARE_OF_BEST_MIN: f64 = 0.45;
 /// Tokens of an article that are counted; news says early what it is about.
 const TOKENS_MAX: usize = 4_000;
 
+/// Words that say what kind of text is wanted, not what it is about: no article
+/// has to hold them.
+const FORM_WORDS: [&str; 36] = [
+    "analysis",
+    "article",
+    "background",
+    "criticism",
+    "explained",
+    "explainer",
+    "explanation",
+    "figures",
+    "guide",
+    "headlines",
+    "history",
+    "introduction",
+    "latest",
+    "news",
+    "overview",
+    "recent",
+    "report",
+    "script",
+    "story",
+    "summary",
+    "today",
+    "update",
+    "updates",
+    "video",
+    "기사",
+    "뉴스",
+    "대본",
+    "배경",
+    "분석",
+    "설명",
+    "소식",
+    "숫자",
+    "우려",
+    "정리",
+    "최신",
+    "해설",
+];
+
 type Counts = HashMap<String, f64>;
 
 /// Relevance of each text to the ask that it fits best, 0 to 1.
@@ -26,7 +67,7 @@ type Counts = HashMap<String, f64>;
 pub(crate) fn relevance(asks: &[&str], texts: &[String]) -> Vec<f64> {
     let texts: Vec<Counts> = texts.iter().map(|text| counts(text)).collect();
     let weights = Weights::of(&texts);
-    let asks: Vec<Counts> = asks.iter().map(|ask| counts(ask)).collect();
+    let asks: Vec<Counts> = asks.iter().map(|ask| subject(ask)).collect();
     let best = |text: &Counts| {
         asks.iter()
             .map(|ask| weights.fit(ask, text))
@@ -39,6 +80,17 @@ pub(crate) fn relevance(asks: &[&str], texts: &[String]) -> Vec<f64> {
 pub(crate) fn cut(relevances: impl Iterator<Item = f64>) -> f64 {
     let best = relevances.fold(0.0, f64::max);
     f64::max(RELEVANCE_MIN, SHARE_OF_BEST_MIN * best)
+}
+
+/// What an ask is about; all of it when it names nothing but a form.
+fn subject(ask: &str) -> Counts {
+    let whole = counts(ask);
+    let about: Counts = whole
+        .iter()
+        .filter(|(word, _)| !FORM_WORDS.contains(&word.as_str()))
+        .map(|(word, n)| (word.clone(), *n))
+        .collect();
+    if about.is_empty() { whole } else { about }
 }
 
 fn counts(text: &str) -> Counts {
@@ -138,6 +190,21 @@ mod tests {
         let cut = cut(scores.iter().copied());
         assert!(scores[..3].iter().all(|score| *score >= cut), "{scores:?}");
         assert!(scores[3] < cut, "{scores:?}");
+    }
+
+    #[test]
+    fn a_word_for_the_kind_of_text_hides_nothing() {
+        for topic in [
+            "Lumen Bay tidal battery news",
+            "Lumen Bay tidal battery explained",
+            "latest Lumen Bay tidal battery overview",
+        ] {
+            assert_eq!(
+                relevance(&[topic], &texts()),
+                relevance(&["Lumen Bay tidal battery"], &texts()),
+                "{topic}"
+            );
+        }
     }
 
     #[test]
