@@ -5,6 +5,8 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use lovage_core::broker::Broker;
+use lovage_core::clock::{self, Clock};
+use lovage_core::job::NewJob;
 use lovage_core::lifecycle::Next;
 use lovage_core::limits;
 use lovage_core::status::Status;
@@ -148,6 +150,30 @@ async fn jobs_of_a_claim_whose_answer_was_lost_are_adopted() {
     for id in ids {
         assert_eq!(world.succeeded(id).await.attempt, 1);
     }
+    worker.stop().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_adopted_job_past_its_time_to_be_started_is_ended_and_not_run() {
+    let world = World::new();
+    let (runs, counted) = counting();
+    world.link.next(Verb::Claim, Fault::AnswerLost);
+    let slow = Fault::Slow(Duration::from_secs(2));
+    world.link.next(Verb::Held, slow);
+    let expires_at = Some(clock::after(world.clock.now(), Duration::from_secs(1)));
+    let job = NewJob {
+        expires_at,
+        ..world.job("counted")
+    };
+    let id = world.enqueue(job).await;
+    let worker = world.worker(4, Handlers::new().with("counted", counted));
+    let job = world.ended(id).await;
+    assert_eq!(job.status, Status::Cancelled);
+    assert_eq!(
+        job.error.map(|error| error.code).as_deref(),
+        Some("expired")
+    );
+    assert_eq!(runs.load(Ordering::SeqCst), 0);
     worker.stop().await;
 }
 
