@@ -16,6 +16,7 @@ mod history;
 mod http;
 mod limits;
 mod process;
+mod readme;
 mod redis;
 mod refused;
 mod restart;

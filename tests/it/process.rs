@@ -254,7 +254,7 @@ fn install_tls() {
 }
 
 /// The program stands beside the folder of the test programs.
-fn binary() -> PathBuf {
+pub(crate) fn binary() -> PathBuf {
     let test = std::env::current_exe().unwrap();
     let built = test.parent().and_then(Path::parent).unwrap();
     let program = built.join("lovage");
