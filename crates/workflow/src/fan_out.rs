@@ -6,7 +6,6 @@ use serde::de::DeserializeOwned;
 
 use crate::context::Context;
 use crate::error::Failure;
-use crate::replay;
 
 impl Context {
     /// Runs one durable step per item, at most `bound` at a time, and gives
@@ -30,18 +29,12 @@ impl Context {
         T: Serialize + DeserializeOwned,
         F: Future<Output = Result<T, Failure>>,
     {
-        let count = u32::try_from(items.len())
-            .map_err(|_| Failure::give_up("fan_out", "more items than can be counted"))?;
-        let first = self
-            .replay()
-            .await?
-            .lock()
-            .expect("no panic while locked")
-            .meet(name, count);
         let run = &run;
-        let steps = (first..).zip(items).map(|(index, item)| async move {
-            let fingerprint = replay::fingerprint(&item)?;
-            self.run_step(name, index, &fingerprint, || run(item)).await
+        let steps = items.into_iter().map(|item| async move {
+            let input = serde_json::to_value(&item).map_err(|error| {
+                Failure::give_up("step_input", format!("an item has no JSON form: {error}"))
+            })?;
+            self.step(name, &input, || run(item)).await
         });
         let results: Vec<_> = stream::iter(steps).buffered(bound.max(1)).collect().await;
         if self.stop().is_cancelled() {

@@ -1,11 +1,10 @@
 //! Stored steps against code: a changed script is detected, not guessed.
 //!
-//! A step is found by name and occurrence. Its input's fingerprint has to be
-//! the stored one; another means that the code, a prompt or an input changed
-//! since. Then the job gives up with `replay_mismatch` rather than pay for
-//! steps again or mix old values with new ones; its caller may enqueue it anew.
+//! A stored step is found by its name and the fingerprint of its input. Where
+//! the input, a prompt's version or the recipe's changed since, the step is
+//! not found and runs anew; steps that did not change keep their values.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, VecDeque};
 
 use lovage_core::checkpoint::Checkpoint;
 use lovage_core::payload::Payload;
@@ -14,46 +13,43 @@ use sha2::{Digest, Sha256};
 
 use crate::error::Failure;
 
-/// The stored steps of a job, and how often each name was met in this attempt.
+/// The stored steps of a job that this attempt has not met yet.
 #[derive(Debug, Default)]
 pub(crate) struct Replay {
-    stored: HashMap<(String, u32), Checkpoint>,
-    met: HashMap<String, u32>,
+    stored: HashMap<(String, String), VecDeque<Payload>>,
+    /// The first occurrence of each name that nothing is stored under.
+    free: HashMap<String, u32>,
 }
 
 impl Replay {
-    pub(crate) fn new(stored: Vec<Checkpoint>) -> Self {
-        let key =
-            |checkpoint: Checkpoint| ((checkpoint.step.clone(), checkpoint.occurrence), checkpoint);
-        Self {
-            stored: stored.into_iter().map(key).collect(),
-            met: HashMap::new(),
+    /// What earlier attempts stored, in their order.
+    pub(crate) fn new(checkpoints: Vec<Checkpoint>) -> Self {
+        let mut replay = Self::default();
+        for one in checkpoints {
+            let free = replay.free.entry(one.step.clone()).or_default();
+            *free = (*free).max(one.occurrence + 1);
+            replay
+                .stored
+                .entry((one.step, one.fingerprint))
+                .or_default()
+                .push_back(one.value);
         }
+        replay
     }
 
-    /// Takes the next `count` occurrences of a name; gives the first.
-    pub(crate) fn meet(&mut self, step: &str, count: u32) -> u32 {
-        let met = self.met.entry(step.to_owned()).or_default();
-        let first = *met;
-        *met += count;
-        first
+    /// The stored value of the next step with this name and input, if there is one.
+    pub(crate) fn take(&mut self, step: &str, fingerprint: &str) -> Option<Payload> {
+        self.stored
+            .get_mut(&(step.to_owned(), fingerprint.to_owned()))?
+            .pop_front()
     }
 
-    /// The stored value, or nothing when the step has not finished yet.
-    pub(crate) fn find(
-        &self,
-        step: &str,
-        occurrence: u32,
-        fingerprint: &str,
-    ) -> Result<Option<Payload>, Failure> {
-        match self.stored.get(&(step.to_owned(), occurrence)) {
-            None => Ok(None),
-            Some(found) if found.fingerprint == fingerprint => Ok(Some(found.value.clone())),
-            Some(_) => Err(Failure::give_up(
-                "replay_mismatch",
-                format!("step {step} was stored for another input: enqueue the job anew"),
-            )),
-        }
+    /// An occurrence of the name to store a step under.
+    pub(crate) fn occupy(&mut self, step: &str) -> u32 {
+        let free = self.free.entry(step.to_owned()).or_default();
+        let occurrence = *free;
+        *free += 1;
+        occurrence
     }
 }
 

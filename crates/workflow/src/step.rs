@@ -13,16 +13,18 @@ use crate::replay;
 impl Context {
     /// Runs a step once in the life of its job.
     ///
-    /// When an earlier attempt finished the step `name` (and its occurrence:
-    /// the first call is 0, the second 1, …) its stored value is returned and
-    /// `run` is not called. Otherwise `run` runs and its value is stored
-    /// before this returns. `input` is what the value depends on; it must be
-    /// the same in every attempt. Steps of one name that run side by side
-    /// belong into [`Context::fan_out`].
+    /// When an earlier attempt finished the step `name` with the same `input`,
+    /// its stored value is returned and `run` is not called; the first such
+    /// call gets the first such value, the second the second, and so on.
+    /// Otherwise `run` runs and its value is stored before this returns.
+    ///
+    /// `input` is everything the value depends on, versions of prompts and
+    /// code included. What differs between attempts (the time, say) has no
+    /// place in it.
     ///
     /// # Errors
     /// What `run` fails with; [`Failure::Stopped`] as soon as the attempt is to
-    /// stop; `replay_mismatch` when the stored step had another input.
+    /// stop; `replay_mismatch` when the stored value has another shape.
     pub async fn step<T, F>(
         &self,
         name: &str,
@@ -33,33 +35,14 @@ impl Context {
         T: Serialize + DeserializeOwned,
         F: Future<Output = Result<T, Failure>>,
     {
-        let occurrence = self
-            .replay()
-            .await?
-            .lock()
-            .expect("no panic while locked")
-            .meet(name, 1);
-        self.run_step(name, occurrence, &replay::fingerprint(input)?, run)
-            .await
-    }
-
-    pub(crate) async fn run_step<T, F>(
-        &self,
-        name: &str,
-        occurrence: u32,
-        fingerprint: &str,
-        run: impl FnOnce() -> F,
-    ) -> Result<T, Failure>
-    where
-        T: Serialize + DeserializeOwned,
-        F: Future<Output = Result<T, Failure>>,
-    {
-        let stored = self
-            .replay()
-            .await?
-            .lock()
-            .expect("no panic while locked")
-            .find(name, occurrence, fingerprint)?;
+        let fingerprint = replay::fingerprint(input)?;
+        let (stored, occurrence) = {
+            let mut replay = self.replay().await?.lock().expect("no panic while locked");
+            match replay.take(name, &fingerprint) {
+                Some(stored) => (Some(stored), 0),
+                None => (None, replay.occupy(name)),
+            }
+        };
         if let Some(value) = stored {
             return read(name, &value);
         }
@@ -78,43 +61,40 @@ impl Context {
             () = self.stop().cancelled() => return Err(Failure::Stopped),
             value = run() => value?,
         };
-        self.store(name, occurrence, fingerprint, &value, begun)
-            .await?;
-        Ok(value)
-    }
-
-    async fn store(
-        &self,
-        name: &str,
-        occurrence: u32,
-        fingerprint: &str,
-        value: &impl Serialize,
-        begun: Instant,
-    ) -> Result<(), Failure> {
-        let value = Payload::of(value).map_err(|error| {
-            Failure::give_up(
-                "step_value",
-                format!("step {name} has no JSON form: {error}"),
-            )
-        })?;
         let checkpoint = Checkpoint {
             step: name.to_owned(),
             occurrence,
-            fingerprint: fingerprint.to_owned(),
-            value,
+            fingerprint,
+            value: stored_form(name, &value)?,
         };
+        self.store(checkpoint, begun).await?;
+        Ok(value)
+    }
+
+    async fn store(&self, checkpoint: Checkpoint, begun: Instant) -> Result<(), Failure> {
         let ms = u64::try_from(begun.elapsed().as_millis()).unwrap_or(u64::MAX);
-        let data = serde_json::json!({ "occurrence": occurrence, "ms": ms });
-        let finished = new_event("step_finished", Some(name), &data)?;
+        let data = serde_json::json!({ "occurrence": checkpoint.occurrence, "ms": ms });
+        let finished = new_event("step_finished", Some(&checkpoint.step), &data)?;
         Ok(self.journal().save(checkpoint, vec![finished]).await?)
     }
+}
+
+fn stored_form(name: &str, value: &impl Serialize) -> Result<Payload, Failure> {
+    Payload::of(value).map_err(|error| {
+        Failure::give_up(
+            "step_value",
+            format!("the value of step {name} has no JSON form: {error}"),
+        )
+    })
 }
 
 fn read<T: DeserializeOwned>(name: &str, value: &Payload) -> Result<T, Failure> {
     value.read().map_err(|error| {
         Failure::give_up(
             "replay_mismatch",
-            format!("the stored value of step {name} has another shape: {error}"),
+            format!(
+                "the stored value of step {name} has another shape, enqueue the job anew: {error}"
+            ),
         )
     })
 }

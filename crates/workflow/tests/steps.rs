@@ -49,19 +49,44 @@ async fn a_step_of_one_name_met_twice_is_two_steps() {
 }
 
 #[tokio::test]
-async fn a_stored_step_with_another_input_is_detected() {
+async fn equal_steps_get_their_stored_values_in_order() {
     let journal = Arc::new(MemoryJournal::default());
-    journal
-        .attempt(1, &())
-        .step("plan", &"old", async || Ok(1_u8))
-        .await
-        .unwrap();
-    let failure = journal
-        .attempt(2, &())
-        .step("plan", &"new", async || Ok(2_u8))
-        .await
-        .unwrap_err();
-    assert!(matches!(failure, Failure::GiveUp { code, .. } if code == "replay_mismatch"));
+    for attempt in 1..3 {
+        let context = journal.attempt(attempt, &());
+        for roll in [4_u8, 2, 6] {
+            let fresh = if attempt == 1 { roll } else { 0 };
+            assert_eq!(
+                context.step("roll", &(), async || Ok(fresh)).await,
+                Ok(roll)
+            );
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_step_whose_input_changed_runs_anew_and_the_others_keep_their_values() {
+    let journal = Arc::new(MemoryJournal::default());
+    let first = journal.attempt(1, &());
+    assert_eq!(first.step("plan", &"v1", async || Ok(1_u8)).await, Ok(1));
+    assert_eq!(first.step("search", &"q", async || Ok(2_u8)).await, Ok(2));
+    for attempt in 2..4 {
+        let later = journal.attempt(attempt, &());
+        let planned = later
+            .step("plan", &"v2", async || Ok(10 + attempt as u8))
+            .await;
+        assert_eq!(planned, Ok(12), "stored by the second attempt");
+        assert_eq!(later.step("search", &"q", async || Ok(99_u8)).await, Ok(2));
+    }
+    let steps = journal.steps();
+    let keys: Vec<_> = steps
+        .iter()
+        .map(|step| (step.step.as_str(), step.occurrence))
+        .collect();
+    assert_eq!(
+        keys,
+        [("plan", 0), ("search", 0), ("plan", 1)],
+        "a store keeps the first value of a key"
+    );
 }
 
 #[tokio::test]

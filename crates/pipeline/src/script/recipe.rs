@@ -61,12 +61,10 @@ impl Handler for ScriptHandler {
     async fn run(&self, context: Context) -> Result<Payload, Failure> {
         let request = read(&context)?;
         let llm = self.llm(&request)?;
-        let writer = llm
-            .as_ref()
-            .map_or(extractive::NAME, |llm| llm.model())
-            .to_owned();
 
-        let asked = (VERSION, prompt::PLANNER_VERSION, &writer, &request);
+        // Which model answers is no input: a plan that was paid for stays good
+        // when the job goes on at a worker with another one.
+        let asked = (VERSION, prompt::PLANNER_VERSION, &request);
         let planned: Timed<Planned> = context
             .step("plan", &asked, || {
                 timed(&context, plan::run(&context, &request, llm.clone()))
@@ -91,7 +89,6 @@ impl Handler for ScriptHandler {
         let evidence = (
             VERSION,
             prompt::WRITER_VERSION,
-            &writer,
             &request,
             plan,
             fingerprint(dossier)?,
