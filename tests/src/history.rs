@@ -390,7 +390,7 @@ impl History {
         let windowed = job
             .ok()
             .flatten()
-            .and_then(|job| job.unique)
+            .and_then(|job| job.asked.unique)
             .is_some_and(|unique| unique.window.is_some());
         let free = windowed || self.not_to_redrive.contains(&id);
         (!free).then_some(Operation::Redrive(id))

@@ -1,5 +1,6 @@
 //! A job: what was asked, and what has become of it.
 
+use std::ops::Deref;
 use std::time::Duration;
 
 use jiff::Timestamp;
@@ -120,46 +121,15 @@ pub struct Progress {
     pub message: Option<String>,
 }
 
-/// A job in a store.
+/// A job in a store: what was asked, and what has become of it.
+///
+/// Reads like what was asked: `job.kind` is `job.asked.kind`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Job {
-    /// Its id.
-    pub id: JobId,
-    /// What to do.
-    pub kind: Kind,
-    /// Where it waits.
-    pub queue: QueueName,
-    /// Whose it is.
-    pub tenant: Tenant,
-    /// How urgent.
-    pub priority: Priority,
-    /// What to do it with.
-    pub input: Payload,
+    /// What was asked; its idempotency key is the store's business and absent here.
+    pub asked: NewJob,
     /// When it was enqueued, by the store's clock.
     pub created_at: Timestamp,
-    /// Not before this time.
-    pub run_at: Option<Timestamp>,
-    /// Not to be started after this time.
-    pub expires_at: Option<Timestamp>,
-    /// Attempts before it is dead.
-    pub attempts_max: u32,
-    /// Longest run of one attempt.
-    pub timeout: Option<Duration>,
-    /// Wait between attempts.
-    pub backoff: Backoff,
-    /// Key held while unfinished.
-    pub unique: Option<Unique>,
-    /// Conversation it belongs to.
-    pub session: Option<String>,
-    /// Labels to find it by.
-    pub tags: Vec<String>,
-    /// W3C trace context of the caller.
-    pub traceparent: Option<String>,
-    /// How long its result is kept.
-    pub keep: Duration,
-    /// How long it stays in the dead list if it fails.
-    pub keep_dead: Duration,
-
     /// Where it stands.
     pub status: Status,
     /// Attempts used, the running one included.
@@ -184,6 +154,14 @@ pub struct Job {
     pub progress: Option<Progress>,
     /// What it gave.
     pub result: Option<Payload>,
+}
+
+impl Deref for Job {
+    type Target = NewJob;
+
+    fn deref(&self) -> &NewJob {
+        &self.asked
+    }
 }
 
 impl Job {

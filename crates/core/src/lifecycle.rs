@@ -66,44 +66,26 @@ pub enum Cancel {
 
 /// A job as it enters a store: `Scheduled` when its time is yet to come, else `Queued`.
 pub fn enqueue(new: &NewJob, now: Timestamp) -> Job {
-    Job {
-        id: new.id,
-        kind: new.kind.clone(),
-        queue: new.queue.clone(),
-        tenant: new.tenant.clone(),
-        priority: new.priority,
-        input: new.input.clone(),
-        created_at: now,
-        run_at: new.run_at,
-        expires_at: new.expires_at,
-        attempts_max: new.attempts_max,
-        timeout: new.timeout,
-        backoff: new.backoff,
-        unique: new.unique.clone(),
-        session: new.session.clone(),
-        tags: new.tags.clone(),
-        traceparent: new.traceparent.clone(),
-        keep: new.keep,
-        keep_dead: new.keep_dead,
-        status: first_status(new.run_at, now),
-        attempt: 0,
-        waiting: None,
-        worker: None,
-        started_at: None,
-        finished_at: None,
-        keep_until: None,
-        error: None,
-        history: Vec::new(),
-        cancel_requested: false,
-        progress: None,
-        result: None,
-    }
+    let asked = NewJob {
+        idempotency: None,
+        ..new.clone()
+    };
+    fresh(asked, now)
 }
 
 /// A stored job as it was when it was enqueued, before anything became of it.
 pub fn as_enqueued(job: &Job) -> Job {
+    fresh(job.asked.clone(), job.created_at)
+}
+
+fn fresh(asked: NewJob, now: Timestamp) -> Job {
     Job {
-        status: first_status(job.run_at, job.created_at),
+        status: match asked.run_at {
+            Some(at) if at > now => Status::Scheduled,
+            Some(_) | None => Status::Queued,
+        },
+        asked,
+        created_at: now,
         attempt: 0,
         waiting: None,
         worker: None,
@@ -115,14 +97,6 @@ pub fn as_enqueued(job: &Job) -> Job {
         cancel_requested: false,
         progress: None,
         result: None,
-        ..job.clone()
-    }
-}
-
-fn first_status(run_at: Option<Timestamp>, now: Timestamp) -> Status {
-    match run_at {
-        Some(at) if at > now => Status::Scheduled,
-        Some(_) | None => Status::Queued,
     }
 }
 
@@ -245,8 +219,11 @@ pub fn redrive(job: &Job) -> Option<Job> {
         finished_at: None,
         keep_until: None,
         cancel_requested: false,
-        expires_at: None,
         error: None,
+        asked: NewJob {
+            expires_at: None,
+            ..job.asked.clone()
+        },
         ..job.clone()
     })
 }

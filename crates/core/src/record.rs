@@ -21,7 +21,7 @@ use serde::{Deserialize, Serialize};
 use crate::attempt::{Attempt, JobError};
 use crate::error::BrokerError;
 use crate::id::{JobId, Priority, QueueName, WorkerId};
-use crate::job::{Job, Unique, Waiting};
+use crate::job::{Job, NewJob, Unique, Waiting};
 use crate::limits;
 use crate::payload::Payload;
 use crate::retry::Backoff;
@@ -110,17 +110,14 @@ fn parse(id: JobId, queue: &QueueName, record: &[u8]) -> Option<Job> {
     let (body, rest) = rest.split_at_checked(body_bytes)?;
     let (input, result) = rest.split_at_checked(input_bytes)?;
     let body: Body = serde_json::from_str(body).ok()?;
-    Some(Job {
+    let asked = NewJob {
         id,
         queue: queue.clone(),
-        status,
         priority,
-        attempt,
         attempts_max,
         tenant,
         kind: body.kind.parse().ok()?,
         input: Payload::parse(input).ok()?,
-        created_at: time(body.created)?,
         run_at: optional_time(body.run_at)?,
         expires_at: optional_time(body.expires)?,
         timeout: body.timeout.map(Duration::from_millis),
@@ -129,6 +126,7 @@ fn parse(id: JobId, queue: &QueueName, record: &[u8]) -> Option<Job> {
             key: key.to_owned(),
             window: body.unique_window.map(Duration::from_millis),
         }),
+        idempotency: None,
         session: body.session,
         tags: body.tags,
         traceparent: body.traceparent,
@@ -136,6 +134,12 @@ fn parse(id: JobId, queue: &QueueName, record: &[u8]) -> Option<Job> {
         keep_dead: body
             .keep_dead
             .map_or(limits::KEEP_DEAD, Duration::from_millis),
+    };
+    Some(Job {
+        asked,
+        created_at: time(body.created)?,
+        status,
+        attempt,
         waiting: match body.waiting {
             Some((reason, until)) => Some(Waiting {
                 reason,

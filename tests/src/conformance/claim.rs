@@ -50,7 +50,7 @@ async fn shares(
     let mut shares = BTreeMap::new();
     for _ in 0..want / step {
         for claimed in h.claim(worker, step).await {
-            *shares.entry(claimed.job.tenant).or_default() += 1;
+            *shares.entry(claimed.job.asked.tenant).or_default() += 1;
         }
     }
     shares
@@ -255,7 +255,7 @@ pub(crate) async fn a_tenants_jobs_keep_their_order_inside_its_share(h: Harness)
     let mut given: BTreeMap<Tenant, Vec<JobId>> = BTreeMap::new();
     for claimed in h.claim(worker, 6).await {
         given
-            .entry(claimed.job.tenant)
+            .entry(claimed.job.asked.tenant.clone())
             .or_default()
             .push(claimed.job.id);
     }

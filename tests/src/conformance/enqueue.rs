@@ -301,5 +301,5 @@ pub(crate) async fn large_and_foreign_payloads_come_back_byte_for_byte(h: Harnes
     let job = h.get(claimed.job.id).await;
     assert_eq!(job.result, Some(large.clone()));
     assert_eq!(job.input, large);
-    assert_eq!((job.session, job.tags), (new.session, new.tags));
+    assert_eq!((job.asked.session, job.asked.tags), (new.session, new.tags));
 }

@@ -257,7 +257,7 @@ pub(crate) async fn the_last_failed_attempt_ends_the_job(h: Harness) {
     h.settle(&claimed, retry(None)).await;
     let job = h.get(claimed.job.id).await;
     assert_eq!(job.status, Status::Failed);
-    assert_eq!(job.error.unwrap().code, "flaky");
+    assert_eq!(job.error.as_ref().unwrap().code, "flaky");
     assert_eq!(
         job.keep_until,
         Some(clock::after(h.now(), limits::KEEP_DEAD))

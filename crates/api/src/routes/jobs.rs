@@ -93,10 +93,10 @@ pub(crate) async fn enqueue(
 async fn first_answer(state: &State, id: JobId, new: &NewJob, now: Timestamp) -> Job {
     match state.broker.get(&id).await {
         Ok(Some(job)) => lifecycle::as_enqueued(&job),
-        Ok(None) | Err(_) => Job {
-            id,
-            ..lifecycle::enqueue(new, now)
-        },
+        Ok(None) | Err(_) => {
+            let asked = NewJob { id, ..new.clone() };
+            lifecycle::enqueue(&asked, now)
+        }
     }
 }
 

@@ -62,7 +62,7 @@ async fn every_field_of_a_request_is_honoured() {
         (job.session.as_deref(), &job.tags[..]),
         (Some("thread-1"), &["a".to_owned(), "b".to_owned()][..])
     );
-    let unique = job.unique.unwrap();
+    let unique = job.unique.clone().unwrap();
     assert_eq!(
         (unique.key.as_str(), unique.window),
         ("k", Some(Duration::from_secs(5)))
