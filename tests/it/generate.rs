@@ -201,3 +201,20 @@ async fn only_job(data: &TempDir) -> String {
     };
     job.id.to_string()
 }
+
+#[tokio::test]
+async fn a_job_that_a_server_left_in_its_own_queue_is_run_too() {
+    let data = TempDir::new().unwrap();
+    let api =
+        Program::new(["api", "--listen", "127.0.0.1:0"]).env("LOVAGE__STORE__DATA", data.path());
+    let api = api.serve().await;
+    let script = serde_json::json!({"kind": "script.generate", "input": {"topic": TOPIC}});
+    let job: Value = api.post("/v1/jobs", &script).await.json().await.unwrap();
+    let id = job["id"].as_str().unwrap();
+    let data = data.path().to_str().unwrap();
+    let ended = generate(["--resume", id, "--data", data])
+        .end()
+        .await
+        .expect(0);
+    assert!(ended.stdout.contains(id), "{}", ended.stdout);
+}

@@ -1,5 +1,6 @@
 //! `lovage generate`: one script, here and now, through the real queue on the embedded store.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use lovage_core::broker::{Broker, Enqueued, RedriveReply};
@@ -12,7 +13,9 @@ use lovage_core::status::Status;
 use lovage_pipeline::render::{self, Format};
 use lovage_pipeline::script::types::{ResultStatus, ScriptResult};
 use lovage_pipeline::script::{self, request};
+use lovage_worker::WorkerError;
 use serde_json::json;
+use tokio::task::JoinError;
 use tokio_util::sync::CancellationToken;
 
 use super::{Flag, given};
@@ -43,39 +46,51 @@ pub(crate) async fn run(args: &Generate, settings: Settings) -> Result<(), Exit>
         (None, Some(input)) => enqueue(broker.as_ref(), input).await?,
         (None, None) => return Err(Exit::new(exit::USAGE, "expected a topic, or --resume ID")),
     };
-    let queue = queue();
-    let worker = compose::worker(&settings, broker.clone(), vec![queue])?;
+    let job = run_job(&settings, broker, id).await?;
+    let format = args
+        .output
+        .as_str()
+        .parse()
+        .expect("both name the same formats");
+    print(&job, format)
+}
+
+/// Runs a worker on the job's queue until the job is final.
+async fn run_job(settings: &Settings, broker: Arc<dyn Broker>, id: JobId) -> Result<Job, Exit> {
+    let queue = get(broker.as_ref(), id).await?.asked.queue;
+    let worker = compose::worker(settings, broker.clone(), vec![queue])?;
     let stop = CancellationToken::new();
-    let running = tokio::spawn(worker.run(stop.clone().cancelled_owned()));
-    let ended = tokio::select! {
-        job = follow(broker.as_ref(), id) => Some(job),
-        signal = tokio::signal::ctrl_c() => {
-            signal.map_err(|error| Exit::because("cannot listen for Ctrl-C", &error))?;
-            None
-        }
+    let mut working = tokio::spawn(worker.run(stop.clone().cancelled_owned()));
+    let followed = tokio::select! {
+        job = follow(broker.as_ref(), id) => job,
+        signal = tokio::signal::ctrl_c() => interrupt(broker.as_ref(), id, signal).await,
+        ended = &mut working => return Err(worker_ended(ended)),
     };
-    if ended.is_none() {
-        // Cancelled, so that no later run takes it up unasked; its checkpoints stay.
-        broker.cancel(&id).await.map_err(store)?;
-        wait_final(broker.as_ref(), id).await?;
-    }
     stop.cancel();
-    let worked = running
-        .await
-        .map_err(|error| Exit::because("the worker broke", &error))?;
-    worked.map_err(|error| Exit::because("the worker ended", &error))?;
+    match working.await {
+        Ok(Ok(())) => followed,
+        broken => Err(worker_ended(broken)),
+    }
+}
+
+/// Cancels the job, so that no later run takes it up unasked; its checkpoints stay.
+async fn interrupt(
+    broker: &dyn Broker,
+    id: JobId,
+    signal: std::io::Result<()>,
+) -> Result<Job, Exit> {
+    signal.map_err(|error| Exit::because("cannot listen for Ctrl-C", &error))?;
+    broker.cancel(&id).await.map_err(store)?;
+    wait_final(broker, id).await?;
+    let hint = format!("interrupted; go on with: lovage generate --resume {id}");
+    Err(Exit::new(exit::INTERRUPTED, hint))
+}
+
+fn worker_ended(ended: Result<Result<(), WorkerError>, JoinError>) -> Exit {
     match ended {
-        Some(job) => print(
-            &job?,
-            args.output
-                .as_str()
-                .parse()
-                .expect("both name the same formats"),
-        ),
-        None => Err(Exit::new(
-            exit::INTERRUPTED,
-            format!("interrupted; go on with: lovage generate --resume {id}"),
-        )),
+        Ok(Ok(())) => Exit::new(exit::ERROR, "the worker ended before the job"),
+        Ok(Err(error)) => Exit::because("the worker ended", &error),
+        Err(error) => Exit::because("the worker broke", &error),
     }
 }
 
