@@ -2,6 +2,7 @@
 
 use std::path::Path;
 
+use lovage_tests::redis::RedisServer;
 use nix::sys::signal::Signal;
 use serde_json::Value;
 
@@ -287,4 +288,39 @@ async fn completions_and_settings_are_data_on_stdout() {
     let check =
         Program::new(["config", "check", "--config", "shown.toml"]).file("shown.toml", &shown);
     check.end().await.expect(0);
+}
+
+#[tokio::test]
+async fn bench_measures_both_stores_beside_the_floor() {
+    if !RedisServer::available() {
+        return;
+    }
+    let bench = Program::new(["bench", "--jobs", "200", "-o", "json"])
+        .env("PATH", std::env::var("PATH").unwrap());
+    let ended = bench.end().await.expect(0);
+    let report: Value = serde_json::from_str(&ended.stdout).unwrap();
+    assert!(
+        report["floor"]["lpush_pipelined_per_s"]
+            .as_f64()
+            .is_some_and(|rate| rate > 0.0)
+    );
+    let stores: Vec<_> = report["stores"].as_array().unwrap().iter().collect();
+    assert_eq!(stores.len(), 2, "{report}");
+    for store in stores {
+        for figure in [
+            "enqueue_per_s",
+            "enqueue_single_per_s",
+            "drain_per_s",
+            "waiting_s",
+        ] {
+            assert!(
+                store[figure].as_f64().is_some_and(|rate| rate > 0.0),
+                "{figure} in {store}"
+            );
+        }
+        for latency in ["enqueue_to_start_ms", "enqueue_to_result_ms"] {
+            let idle = &store["idle"][latency];
+            assert!(idle["p50"].as_f64() <= idle["p99"].as_f64(), "{idle}");
+        }
+    }
 }

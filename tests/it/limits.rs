@@ -37,6 +37,7 @@ async fn run(settings: &[(&str, &str)], calls: usize, downloads: usize) {
     let server = Program::new(["up", "--listen", "127.0.0.1:0"])
         .env("LOVAGE__LLM__BASE_URL", llm.url())
         .env("LOVAGE__RESEARCH__FEEDS", sites.feeds())
+        .env("LOVAGE__RESEARCH__CONTACT", "tests@localhost")
         .env("LOVAGE__RESEARCH__TRUSTED_HOSTS", sites.hosts())
         .env("LOVAGE__RESEARCH__HOST_PAUSE_MS", "0")
         .envs(settings.iter().copied())

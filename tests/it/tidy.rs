@@ -350,6 +350,43 @@ fn every_library_says_what_it_saves_us_and_is_used() {
 }
 
 #[test]
+fn every_dependency_of_a_crate_is_used_by_it() {
+    let mut wrong = Vec::new();
+    for package in &metadata().packages {
+        let folder = package.manifest_path.parent().unwrap().as_std_path();
+        let code: String = files(folder, &["rs"])
+            .iter()
+            .map(|path| std::fs::read_to_string(path).unwrap())
+            .collect();
+        for dependency in &package.dependencies {
+            let name = dependency.name.replace('-', "_");
+            let used = code
+                .match_indices(&name)
+                .any(|(at, _)| is_whole_word(&code, at, name.len()));
+            if !used {
+                wrong.push(format!("{}: {}", package.name, dependency.name));
+            }
+        }
+    }
+    assert_none(wrong);
+}
+
+fn is_whole_word(text: &str, at: usize, length: usize) -> bool {
+    let inner = |c: char| c.is_alphanumeric() || c == '_';
+    !text[..at].ends_with(inner) && !text[at + length..].starts_with(inner)
+}
+
+#[test]
+fn the_architecture_page_lists_every_promise() {
+    let page = include_str!("../../crates/README.md");
+    let missing = invariant::ALL
+        .iter()
+        .map(|one| format!("| {} | {} |", one.id, one.promise))
+        .filter(|row| !page.contains(row));
+    assert_none(missing.collect());
+}
+
+#[test]
 fn versions_live_in_one_place() {
     let mut wrong = Vec::new();
     for (path, text) in sources(&["toml"]) {

@@ -94,17 +94,19 @@ fn checked(
     now: Timestamp,
 ) -> NewJob {
     let id = request.id.map_or_else(|| JobId::at(now), JobId::from);
-    let mut new = NewJob::new(id, spec.kind.clone(), Payload::from(request.input));
+    let mut new = spec.job(id, Payload::from(request.input));
     let queue = request.queue.map(|text| text.parse());
-    new.queue = fields
-        .take("/queue", queue)
-        .unwrap_or_else(|| spec.queue.clone());
+    new.queue = fields.take("/queue", queue).unwrap_or(new.queue);
     let priority = request.priority.map(Priority::try_from);
     new.priority = fields.take("/priority", priority).unwrap_or_default();
     new.run_at = fields.run_at(request.run_at.as_deref(), request.delay_s, now);
     new.expires_at = fields.time("/expires_at", request.expires_at.as_deref());
     if new.run_at.is_some() && new.expires_at.is_some() && new.expires_at <= new.run_at {
-        fields.refuse("/expires_at", "expected a time after run_at");
+        let got = request.expires_at.as_deref().unwrap_or_default();
+        fields.refuse(
+            "/expires_at",
+            format!("expected a time after run_at, got {got}"),
+        );
     }
     let attempts_max = request.attempts_max.map(u64::from);
     new.attempts_max = fields
@@ -114,12 +116,11 @@ fn checked(
             u64::from(limits::ATTEMPTS_MAX),
         )
         .and_then(|number| u32::try_from(number).ok())
-        .unwrap_or(spec.attempts_max);
+        .unwrap_or(new.attempts_max);
     new.timeout = fields
         .within("/timeout_s", request.timeout_s, TIMEOUT_S_MAX)
         .map(Duration::from_secs)
-        .or(spec.timeout);
-    new.backoff = spec.backoff;
+        .or(new.timeout);
     new.unique = request.unique.map(|unique| fields.unique(unique));
     new.session = request.session;
     if let Some(session) = &new.session {
@@ -278,7 +279,6 @@ fn waiting(job: &Job) -> Option<WaitingView> {
     Some(WaitingView {
         reason: reason.to_owned(),
         until: until.map(rfc3339),
-        position: None,
     })
 }
 

@@ -11,7 +11,7 @@ use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use jiff::Timestamp;
 use lovage_client::wire::{FieldError, Problem};
-use lovage_core::error::BrokerError;
+use lovage_core::error::{BrokerError, chain};
 use lovage_core::id::JobId;
 use lovage_core::status::Status;
 
@@ -269,18 +269,6 @@ fn store_detail(error: &BrokerError) -> &'static str {
         BrokerError::ReadOnly(_) => "the store takes no writes",
         _ => "something went wrong; the server's log has more under the request id",
     }
-}
-
-/// An error and all its causes, for the log.
-pub(crate) fn chain(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut cause = error.source();
-    while let Some(error) = cause {
-        text.push_str(": ");
-        text.push_str(&error.to_string());
-        cause = error.source();
-    }
-    text
 }
 
 /// What is wrong at a place of the body.

@@ -72,7 +72,10 @@ impl Params {
     pub(crate) fn finish(mut self) -> Result<(), ApiError> {
         for (name, _) in std::mem::take(&mut self.left) {
             let name: String = name.chars().take(SHOWN_CHARS_MAX).collect();
-            self.refuse(&name, "there is no such parameter here");
+            self.refuse(
+                &name,
+                "expected a parameter of this path, see /openapi.json; there is none of this name",
+            );
         }
         if self.errors.is_empty() {
             Ok(())
@@ -134,7 +137,10 @@ mod tests {
             [
                 ("a", "expected once, got 2 times"),
                 ("b", "expected a number, got \"x\""),
-                ("c", "there is no such parameter here"),
+                (
+                    "c",
+                    "expected a parameter of this path, see /openapi.json; there is none of this name"
+                ),
             ]
         );
     }

@@ -17,7 +17,7 @@ pub(crate) struct Cli {
     pub(crate) command: Command,
 }
 
-const EXITS: &str = "Exit codes: 0 ok, 1 error, 2 usage, 3 job failed or sources insufficient, 4 timed out, 130 interrupted";
+const EXITS: &str = "Exit codes: 0 ok, 1 error, 2 usage, 3 job failed (generate: or its sources were insufficient), 4 timed out, 130 interrupted";
 
 /// Every command.
 #[derive(Debug, Subcommand)]
@@ -80,7 +80,7 @@ pub(crate) struct Generate {
     #[arg(long, value_name = "DIR")]
     pub(crate) data: Option<String>,
     /// Go on with an interrupted job from its last checkpoint.
-    #[arg(long, value_name = "ID", conflicts_with = "topic")]
+    #[arg(long, value_name = "ID", conflicts_with_all = ["topic", "script_type", "lang"])]
     pub(crate) resume: Option<Uuid>,
 }
 
@@ -125,14 +125,6 @@ pub(crate) struct Server {
         default_value = "http://127.0.0.1:8080"
     )]
     pub(crate) server: String,
-    /// Key of the API.
-    #[arg(
-        long,
-        value_name = "KEY",
-        env = "LOVAGE_API_KEY",
-        hide_env_values = true
-    )]
-    pub(crate) api_key: Option<String>,
 }
 
 /// How to print what a server says.

@@ -22,9 +22,6 @@ use url::Url;
 use crate::config::{LlmProvider, ResearchSource, Settings, Synchronous};
 use crate::exit::{self, Exit};
 
-/// Where site owners reach whoever runs this.
-const CONTACT: &str = "https://github.com/lovage/lovage";
-
 /// The clock everything runs on.
 pub(crate) fn clock() -> Arc<dyn Clock> {
     Arc::new(SystemClock)
@@ -119,10 +116,14 @@ fn research(settings: &Settings) -> Result<Research, Exit> {
     if !live {
         return Ok(Research::sample());
     }
+    if research.contact.is_empty() {
+        let why = "research.contact must be set for live research: an address or mailbox for the owners of the sites";
+        return Err(Exit::new(exit::USAGE, why));
+    }
     let client = ClientSettings {
         trusted_hosts: research.trusted_hosts.clone(),
         downloads: research.concurrency,
-        ..ClientSettings::new(CONTACT)
+        ..ClientSettings::new(&research.contact)
     };
     let fetch =
         GuardedClient::new(&client).map_err(|error| Exit::because("research settings", &error))?;
@@ -171,10 +172,11 @@ struct ScriptRender;
 
 impl Render for ScriptRender {
     fn formats(&self, kind: &str) -> Vec<&'static str> {
+        let formats = Format::ALL.iter().filter(|format| **format != Format::Json);
         if kind == script::KIND {
-            Format::ALL.iter().map(|format| format.as_str()).collect()
+            formats.map(|format| format.as_str()).collect()
         } else {
-            vec!["json"]
+            Vec::new()
         }
     }
 
@@ -184,28 +186,18 @@ impl Render for ScriptRender {
         result: &Payload,
         format: &str,
     ) -> Option<Result<Rendered, String>> {
-        let format = format.parse::<Format>().ok()?;
-        if format == Format::Json {
-            return Some(Ok(json(result)));
-        }
-        if kind != script::KIND {
-            return None;
-        }
+        let format = format
+            .parse::<Format>()
+            .ok()
+            .filter(|_| kind == script::KIND)?;
+        let script = result.read::<ScriptResult>();
         Some(
-            result
-                .read::<ScriptResult>()
+            script
                 .map_err(|error| error.to_string())
-                .map(|result| Rendered {
+                .map(|script| Rendered {
                     content_type: render::content_type(format).to_owned(),
-                    body: render::render(&result, format).into_bytes(),
+                    body: render::render(&script, format).into_bytes(),
                 }),
         )
-    }
-}
-
-fn json(result: &Payload) -> Rendered {
-    Rendered {
-        content_type: "application/json".to_owned(),
-        body: result.as_str().as_bytes().to_vec(),
     }
 }

@@ -1,7 +1,7 @@
 //! Settings: what each key must be, and how the keys relate.
 //!
-//! The defaults are `config/lovage.toml`, built into the program; there are
-//! none in the code to drift from it. Whoever holds a [`Settings`] holds
+//! The defaults are `config/lovage.toml`, built into the program, and are what
+//! every part is given. Whoever holds a [`Settings`] holds
 //! values that were checked.
 
 mod error;
@@ -332,6 +332,8 @@ pub(crate) struct Research {
     pub(crate) host_pause_ms: Duration,
     /// `host:port` of machines that may be fetched though their address is private.
     pub(crate) trusted_hosts: Vec<String>,
+    /// What sites are told of who runs this.
+    pub(crate) contact: String,
 }
 
 /// Where articles come from.
@@ -369,6 +371,13 @@ impl Research {
             feeds,
             concurrency: from.whole("research.concurrency", 1..=1_000)?,
             host_pause_ms: from.milliseconds("research.host_pause_ms", 0..=60_000)?,
+            contact: from.parsed(
+                "research.contact",
+                "an address or mailbox in ASCII",
+                |text| {
+                    (text.is_ascii() && !text.contains(char::is_control)).then(|| text.to_owned())
+                },
+            )?,
             trusted_hosts: from.list(
                 "research.trusted_hosts",
                 "a list of \"host:port\"",

@@ -2,6 +2,8 @@
 
 use std::fmt;
 
+use lovage_core::error::chain;
+
 /// Everything went well.
 pub(crate) const OK: u8 = 0;
 /// Something failed: the store, the network, a setting.
@@ -45,19 +47,4 @@ impl Exit {
     pub(crate) fn because(what: &str, error: &dyn std::error::Error) -> Self {
         Self::new(ERROR, format!("{what}: {}", chain(error)))
     }
-}
-
-/// An error and every cause behind it.
-pub(crate) fn chain(error: &dyn std::error::Error) -> String {
-    let mut message = error.to_string();
-    let mut source = error.source();
-    while let Some(cause) = source {
-        let cause_text = cause.to_string();
-        // Some drivers repeat their cause in their own words.
-        if !message.ends_with(&cause_text) {
-            message.push_str(&format!(": {cause_text}"));
-        }
-        source = cause.source();
-    }
-    message
 }

@@ -255,9 +255,6 @@ pub struct WaitingView {
     /// Until when; null when nobody knows.
     #[cfg_attr(feature = "openapi", schema(format = DateTime))]
     pub until: Option<String>,
-    /// Jobs ahead of it; absent when the store does not count them.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub position: Option<u64>,
 }
 
 /// Where the work stands.

@@ -6,8 +6,10 @@ use std::time::Duration;
 
 use serde_json::Value;
 
-use crate::id::{Kind, QueueName};
+use crate::id::{JobId, Kind, QueueName};
+use crate::job::NewJob;
 use crate::limits;
+use crate::payload::Payload;
 use crate::retry::Backoff;
 
 /// One thing that is wrong with an input.
@@ -60,6 +62,17 @@ impl KindSpec {
             timeout: None,
             backoff: Backoff::default(),
             check: Arc::new(|_| Ok(())),
+        }
+    }
+
+    /// A job of this kind with the kind's queue, attempts, timeout and back-off.
+    pub fn job(&self, id: JobId, input: Payload) -> NewJob {
+        NewJob {
+            queue: self.queue.clone(),
+            attempts_max: self.attempts_max,
+            timeout: self.timeout,
+            backoff: self.backoff,
+            ..NewJob::new(id, self.kind.clone(), input)
         }
     }
 }

@@ -3,6 +3,28 @@
 /// A source error of a store's driver.
 pub type BoxError = Box<dyn std::error::Error + Send + Sync + 'static>;
 
+/// An error and every cause behind it, in one line.
+///
+/// ```
+/// use lovage_core::error::{BrokerError, chain};
+/// let error = BrokerError::Unavailable("connection refused".into());
+/// assert_eq!(chain(&error), "the store cannot be reached: connection refused");
+/// ```
+pub fn chain(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut source = error.source();
+    while let Some(cause) = source {
+        let cause_text = cause.to_string();
+        // Some drivers repeat their cause in their own words.
+        if !text.ends_with(&cause_text) {
+            text.push_str(": ");
+            text.push_str(&cause_text);
+        }
+        source = cause.source();
+    }
+    text
+}
+
 /// Why a broker could not do what it was asked.
 #[derive(Debug, thiserror::Error)]
 pub enum BrokerError {

@@ -4,7 +4,6 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
 use std::time::Duration;
 
-use jiff::Timestamp;
 use lovage_core::clock::Clock;
 
 use crate::seat::Seat;
@@ -79,11 +78,6 @@ impl Health {
         } else {
             Ok(())
         }
-    }
-
-    /// When the claim loop that waits longest last got an answer.
-    pub fn last_claim(&self) -> Option<Timestamp> {
-        Timestamp::from_millisecond(self.oldest(|pulse| &pulse.came_round)).ok()
     }
 
     fn oldest(&self, of: impl Fn(&Pulse) -> &AtomicI64) -> i64 {

@@ -41,7 +41,7 @@ enum Item {
     post, path = "/v1/batches", tag = "jobs", operation_id = "enqueue_batch", request_body = BatchRequest,
     params(
         ("Idempotency-Key" = Option<String>, Header, description = "Up to 200 bytes, the job's place in the batch included; holds for each job of the batch by its place"),
-        ("traceparent" = Option<String>, Header, description = "W3C trace context, continued by the worker."),
+        ("traceparent" = Option<String>, Header, description = "W3C trace context, stored with the job."),
     ),
     responses(
         (status = 200, body = BatchReply, description = "One answer per job, in order"),

@@ -6,9 +6,9 @@ use axum::Json;
 use axum::extract::State as Extract;
 use axum::http::StatusCode;
 use lovage_client::wire::{Health, HealthCheck};
+use lovage_core::error::chain;
 use tokio::time::timeout;
 
-use crate::error::chain;
 use crate::state::State;
 
 /// Time for the store to answer.

@@ -32,7 +32,7 @@ const LIMIT: usize = 50;
     post, path = "/v1/jobs", tag = "jobs", operation_id = "enqueue_job", request_body = EnqueueRequest,
     params(
         ("Idempotency-Key" = Option<String>, Header, description = "Up to 200 bytes. The same key and body within 24 h give the first answer again."),
-        ("traceparent" = Option<String>, Header, description = "W3C trace context, continued by the worker."),
+        ("traceparent" = Option<String>, Header, description = "W3C trace context, stored with the job."),
     ),
     responses(
         (status = 202, body = JobView, description = "Accepted", headers(

@@ -68,7 +68,6 @@ fn check_format(state: &State, job: &Job, format: &str) -> Result<(), ApiError> 
     if known.contains(&format) {
         return Ok(());
     }
-    known.dedup();
     Err(ApiError::UnknownFormat {
         got: format.chars().take(SHOWN_CHARS_MAX).collect(),
         known: known.join(", "),

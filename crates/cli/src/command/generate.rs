@@ -1,11 +1,10 @@
 //! `lovage generate`: one script, here and now, through the real queue on the embedded store.
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use lovage_core::broker::{Broker, Enqueued, RedriveReply};
 use lovage_core::error::BrokerError;
-use lovage_core::id::{JobId, QueueName};
+use lovage_core::id::JobId;
 use lovage_core::job::{Job, NewJob};
 use lovage_core::limits;
 use lovage_core::payload::Payload;
@@ -42,8 +41,8 @@ pub(crate) async fn run(args: &Generate, settings: Settings) -> Result<(), Exit>
         .transpose()?;
     let broker = compose::embedded(&settings).await?;
     let id = match (args.resume, input) {
-        (Some(id), _) => resume(broker.as_ref(), id.into()).await?,
-        (None, Some(input)) => enqueue(broker.as_ref(), input).await?,
+        (Some(id), _) => resume(broker.as_ref(), &settings, id.into()).await?,
+        (None, Some(input)) => enqueue(broker.as_ref(), &settings, input).await?,
         (None, None) => return Err(Exit::new(exit::USAGE, "expected a topic, or --resume ID")),
     };
     let job = run_job(&settings, broker, id).await?;
@@ -63,7 +62,7 @@ async fn run_job(settings: &Settings, broker: Arc<dyn Broker>, id: JobId) -> Res
     let mut working = tokio::spawn(worker.run(stop.clone().cancelled_owned()));
     let followed = tokio::select! {
         job = follow(broker.as_ref(), id) => job,
-        signal = tokio::signal::ctrl_c() => interrupt(broker.as_ref(), id, signal).await,
+        signal = tokio::signal::ctrl_c() => interrupt(broker.as_ref(), settings, id, signal).await,
         ended = &mut working => return Err(worker_ended(ended)),
     };
     stop.cancel();
@@ -76,12 +75,15 @@ async fn run_job(settings: &Settings, broker: Arc<dyn Broker>, id: JobId) -> Res
 /// Cancels the job, so that no later run takes it up unasked; its checkpoints stay.
 async fn interrupt(
     broker: &dyn Broker,
+    settings: &Settings,
     id: JobId,
     signal: std::io::Result<()>,
 ) -> Result<Job, Exit> {
     signal.map_err(|error| Exit::because("cannot listen for Ctrl-C", &error))?;
     broker.cancel(&id).await.map_err(store)?;
-    wait_final(broker, id).await?;
+    // A step that does not stop is cancelled over its head after a lease.
+    let wait = settings.store.lease_s + 2 * limits::SWEEP;
+    broker.events(&id, u64::MAX, 1, wait).await.map_err(store)?;
     let hint = format!("interrupted; go on with: lovage generate --resume {id}");
     Err(Exit::new(exit::INTERRUPTED, hint))
 }
@@ -92,10 +94,6 @@ fn worker_ended(ended: Result<Result<(), WorkerError>, JoinError>) -> Exit {
         Ok(Err(error)) => Exit::because("the worker ended", &error),
         Err(error) => Exit::because("the worker broke", &error),
     }
-}
-
-fn queue() -> QueueName {
-    QUEUE.parse().expect("the name is valid")
 }
 
 fn store(error: BrokerError) -> Exit {
@@ -114,11 +112,14 @@ fn input(args: &Generate, topic: &str) -> Result<Payload, Exit> {
     Payload::of(&request).map_err(|error| Exit::because("the request has no JSON form", &error))
 }
 
-async fn enqueue(broker: &dyn Broker, input: Payload) -> Result<JobId, Exit> {
+/// The same checks and defaults as over HTTP, in a queue of its own.
+async fn enqueue(broker: &dyn Broker, settings: &Settings, input: Payload) -> Result<JobId, Exit> {
     let id = JobId::at(compose::clock().now());
     let job = NewJob {
-        queue: queue(),
-        ..NewJob::new(id, script::KIND.parse().expect("the kind is valid"), input)
+        queue: QUEUE.parse().expect("the name is valid"),
+        keep: settings.store.keep_result_s,
+        keep_dead: settings.store.keep_failed_s,
+        ..script::spec().job(id, input)
     };
     match broker
         .enqueue(vec![job], false)
@@ -127,21 +128,18 @@ async fn enqueue(broker: &dyn Broker, input: Payload) -> Result<JobId, Exit> {
         .first()
     {
         Some(Enqueued::Accepted(_)) => Ok(id),
-        other => Err(Exit::new(
-            exit::ERROR,
-            format!("the store refused the job: {other:?}"),
-        )),
+        _ => Err(Exit::new(exit::ERROR, "the store refused the job")),
     }
 }
 
 /// Makes an interrupted job runnable again; one that is over is only shown.
-async fn resume(broker: &dyn Broker, id: JobId) -> Result<JobId, Exit> {
+async fn resume(broker: &dyn Broker, settings: &Settings, id: JobId) -> Result<JobId, Exit> {
     match broker.redrive(&id).await.map_err(store)? {
         RedriveReply::Queued => Ok(id),
         RedriveReply::Refused(Status::Running) => {
             eprintln!(
                 "job {id} is held by a process that may have died; it goes on within {} s",
-                (limits::LEASE + limits::SWEEP).as_secs()
+                (settings.store.lease_s + limits::SWEEP).as_secs()
             );
             Ok(id)
         }
@@ -181,13 +179,6 @@ async fn follow(broker: &dyn Broker, id: JobId) -> Result<Job, Exit> {
     }
 }
 
-async fn wait_final(broker: &dyn Broker, id: JobId) -> Result<(), Exit> {
-    let last = u64::MAX;
-    let wait = limits::LEASE + Duration::from_secs(5);
-    broker.events(&id, last, 1, wait).await.map_err(store)?;
-    Ok(())
-}
-
 async fn get(broker: &dyn Broker, id: JobId) -> Result<Job, Exit> {
     broker
         .get(&id)
@@ -213,6 +204,9 @@ fn print(job: &Job, format: Format) -> Result<(), Exit> {
     let result: ScriptResult = result
         .read()
         .map_err(|error| Exit::because("the result cannot be read", &error))?;
+    for warning in &result.warnings {
+        eprintln!("lovage: {}: {}", warning.code, warning.detail);
+    }
     out::print(render::render(&result, format))?;
     match result.status {
         ResultStatus::Ok | ResultStatus::Degraded => Ok(()),

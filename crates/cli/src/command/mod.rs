@@ -13,6 +13,8 @@ mod up;
 mod watch;
 mod worker;
 
+use lovage_core::error::chain;
+
 use crate::args::{Cli, Command, ConfigAction};
 use crate::config::{Settings, Sources};
 use crate::exit::{self, Exit};
@@ -49,7 +51,7 @@ pub(crate) type Flag = (String, toml::Value);
 
 fn settings(file: &Option<std::path::PathBuf>, flags: Vec<Flag>) -> Result<Settings, Exit> {
     let loaded = Sources::of_process(file.clone(), flags).and_then(Settings::load);
-    loaded.map_err(|error| Exit::new(exit::USAGE, exit::chain(&error)))
+    loaded.map_err(|error| Exit::new(exit::USAGE, chain(&error)))
 }
 
 /// The flags that were given, as settings.

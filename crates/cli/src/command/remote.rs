@@ -11,8 +11,7 @@ use crate::view::{out, table};
 
 /// A caller of the server that was named.
 pub(crate) fn client(server: &Server) -> Result<Client, Exit> {
-    Client::new(&server.server, server.api_key.as_deref())
-        .map_err(|error| Exit::new(exit::USAGE, error))
+    Client::new(&server.server, None).map_err(|error| Exit::new(exit::USAGE, error))
 }
 
 /// What the server said, as an exit: its refusals are usage errors, the rest failures.

@@ -2,7 +2,6 @@
 
 use std::time::Duration;
 
-use lovage_core::limits;
 use tokio_util::sync::CancellationToken;
 
 use super::api::{listen, stopped};
@@ -14,8 +13,8 @@ use crate::config::Settings;
 use crate::exit::Exit;
 use crate::telemetry;
 
-/// A worker whose claim loop was silent for two leases is not ready.
-const READY_WITHIN: Duration = Duration::from_secs(2 * limits::LEASE.as_secs());
+/// A worker whose claim loop was silent for this long is not ready; it comes round every second.
+const READY_WITHIN: Duration = Duration::from_secs(20);
 
 pub(crate) fn flags(args: &Up) -> Vec<Flag> {
     given([

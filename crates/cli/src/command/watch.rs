@@ -1,7 +1,7 @@
 //! `lovage watch`.
 
 use futures_util::TryStreamExt;
-use lovage_client::wire::EventView;
+use lovage_client::wire::{EventView, JobState};
 
 use super::remote::{client, refused};
 use crate::args::{Output, Watch};
@@ -10,19 +10,19 @@ use crate::view::out;
 use crate::view::steps::Steps;
 
 pub(crate) async fn run(args: &Watch) -> Result<(), Exit> {
-    let mut events = Box::pin(client(&args.server)?.events(args.id, args.after));
+    let client = client(&args.server)?;
+    let mut events = Box::pin(client.events(args.id, args.after));
     let steps = Steps::new();
-    let mut last = None;
     while let Some(event) = events.try_next().await.map_err(refused)? {
         show(&steps, &event, args.output)?;
-        last = Some(event.kind);
     }
     drop(steps);
-    match last.as_deref() {
-        Some("failed" | "cancelled") => Err(Exit::new(
-            exit::JOB_FAILED,
-            format!("the job is {}", last.unwrap_or_default()),
-        )),
+    let job = client.job(args.id).await.map_err(refused)?;
+    match job.state {
+        JobState::Failed | JobState::Cancelled => {
+            let ended = format!("the job is {}", job.state.as_str());
+            Err(Exit::new(exit::JOB_FAILED, ended))
+        }
         _ => Ok(()),
     }
 }

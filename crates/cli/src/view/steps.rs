@@ -20,6 +20,17 @@ struct Progress {
 }
 
 #[derive(Deserialize)]
+struct Degraded {
+    detail: String,
+}
+
+#[derive(Deserialize)]
+struct Waiting {
+    reason: String,
+    until: String,
+}
+
+#[derive(Deserialize)]
 struct Finished {
     ms: u64,
 }
@@ -53,8 +64,8 @@ impl Steps {
             ("step_started", Some(step)) => self.begin(step),
             ("progress", Some(step)) => self.progress(step, data),
             ("step_finished", Some(step)) => self.finish(step, data),
-            ("degraded" | "warning", _) => self.say(&format!("! {data}")),
-            ("waiting", _) => self.say(&format!("… waiting {data}")),
+            ("degraded", Some(step)) => self.degraded(step, data),
+            ("waiting", _) => self.waiting(data),
             ("succeeded" | "failed" | "cancelled", _) => self.bar.finish_and_clear(),
             _ => {}
         }
@@ -83,6 +94,20 @@ impl Steps {
         self.bar.set_length(progress.total);
         self.bar.set_position(progress.current);
         self.bar.set_message(progress.message.unwrap_or_default());
+    }
+
+    fn degraded(&self, step: &str, data: &str) {
+        let Ok(why) = serde_json::from_str::<Degraded>(data) else {
+            return;
+        };
+        self.say(&format!("! {step:<12} without the model: {}", why.detail));
+    }
+
+    fn waiting(&self, data: &str) {
+        let Ok(wait) = serde_json::from_str::<Waiting>(data) else {
+            return;
+        };
+        self.say(&format!("… {:<12} until {}", wait.reason, wait.until));
     }
 
     fn finish(&self, step: &str, data: &str) {

@@ -4,18 +4,34 @@ use lovage_workflow::{Context, Failure, WaitReason};
 
 use crate::llm::{LlmError, LlmErrorKind};
 
-use super::types::{OnLlmFailure, ScriptRequest};
+use super::types::{OnLlmFailure, ScriptRequest, Warning};
+
+/// The offline provider stands in for the model in a step; tells watchers why.
+///
+/// # Errors
+/// How the step fails where it must not.
+pub(super) async fn instead_of(
+    step: &str,
+    error: LlmError,
+    request: &ScriptRequest,
+    context: &Context,
+) -> Result<Warning, Failure> {
+    decide(&error, request, context)?;
+    let code = format!("llm_{}", error.kind);
+    let why = Warning {
+        code,
+        detail: error.detail,
+    };
+    context.emit("degraded", Some(step), &why).await?;
+    Ok(why)
+}
 
 /// Whether the step goes on with the offline provider; otherwise how it fails.
 ///
 /// A long wait parks the job. A setting that is wrong fails it, since only a
 /// person can help. What may pass by itself uses another attempt while there
 /// is one. The rest falls back as the request says.
-pub(super) fn decide(
-    error: &LlmError,
-    request: &ScriptRequest,
-    context: &Context,
-) -> Result<(), Failure> {
+fn decide(error: &LlmError, request: &ScriptRequest, context: &Context) -> Result<(), Failure> {
     if let Some(after) = error.park() {
         return Err(Failure::Park {
             reason: WaitReason::Limit,

@@ -44,11 +44,7 @@ pub(super) async fn run(
             degraded: None,
         }),
         Err(error) => {
-            fallback::decide(&error, request, context)?;
-            let degraded = Warning {
-                code: format!("llm_{}", error.kind),
-                detail: error.detail,
-            };
+            let degraded = fallback::instead_of("plan", error, request, context).await?;
             Ok(offline(usage::of(llm.spent()), Some(degraded)))
         }
     }

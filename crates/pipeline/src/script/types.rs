@@ -157,9 +157,9 @@ pub struct Plan {
     pub angle: String,
     /// `ko` or `en`, never `auto`.
     pub language: Language,
-    /// Three to six sections.
+    /// One to six sections.
     pub sections: Vec<OutlineSection>,
-    /// Three to six queries.
+    /// One to six queries.
     pub queries: Vec<PlannedQuery>,
 }
 

@@ -1,4 +1,4 @@
-//! Step 3: write from the evidence, and check every sentence.
+//! Step 3: write from the evidence. `verify` checks every sentence afterwards.
 
 use std::sync::Arc;
 
@@ -56,11 +56,7 @@ pub(super) async fn run(
     match ask(context, &llm, request, plan, dossier).await? {
         Ok(draft) => Ok(read(draft, plan, usage::of(llm.spent()))),
         Err(error) => {
-            fallback::decide(&error, request, context)?;
-            let degraded = Warning {
-                code: format!("llm_{}", error.kind),
-                detail: error.detail,
-            };
+            let degraded = fallback::instead_of("write", error, request, context).await?;
             Ok(offline(
                 context,
                 request,

@@ -74,6 +74,10 @@ impl Report {
         let lpush = floor(|floor| floor.lpush_pipelined_per_s, "LPUSH/s");
         let single = floor(|floor| floor.lpush_single_per_s, "LPUSH/s");
         let trip = floor(|floor| floor.round_trip_p50_ms, "ms round trip");
+        let waiting = format!(
+            "{} jobs that wait 1 s for the model",
+            self.stores.first().map_or(0, |store| store.waiting_jobs)
+        );
         let mut row = |name: &str, show: fn(&Store) -> String, floor: &str| {
             let mut cells = vec![name.to_owned()];
             cells.extend(self.stores.iter().map(show));
@@ -105,11 +109,7 @@ impl Report {
             |store| span(&store.idle.enqueue_to_result_ms),
             &trip,
         );
-        row(
-            "200 jobs that wait 1 s for the model",
-            |store| format!("{} s", store.waiting_s),
-            "-",
-        );
+        row(&waiting, |store| format!("{} s", store.waiting_s), "-");
         table
     }
 }
