@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 use std::fmt;
-use std::sync::{PoisonError, RwLock};
+use std::sync::{Mutex, PoisonError, RwLock};
 use std::time::Duration;
 
 use lovage_core::error::BrokerError;
@@ -10,8 +10,10 @@ use lovage_core::id::{JobId, QueueName};
 use redis::aio::{ConnectionManager, ConnectionManagerConfig};
 use redis::io::tcp::TcpSettings;
 use redis::{
-    AsyncConnectionConfig, Client, FromRedisValue, IntoConnectionInfo, Pipeline, ScriptInvocation,
+    AsyncConnectionConfig, Client, ErrorKind, FromRedisValue, IntoConnectionInfo, Pipeline,
+    RedisError, ScriptInvocation,
 };
+use tokio::time::Instant;
 
 use crate::config::RedisConfig;
 use crate::error::{broker_error, corrupt};
@@ -26,6 +28,8 @@ const RESPONSE_TIMEOUT: Duration = Duration::from_secs(5);
 const PEER_TIMEOUT: Duration = Duration::from_secs(10);
 /// Pause before the second and last try of one reconnect; callers try again themselves.
 const RECONNECT_DELAY: Duration = Duration::from_millis(50);
+/// Shortest time between two connections begun anew.
+const RENEW_PAUSE: Duration = Duration::from_secs(1);
 /// The version of keys and records this program writes.
 const SCHEMA: u32 = 1;
 /// Oldest server that has script flags.
@@ -34,7 +38,8 @@ const MAJOR_MIN: u32 = 7;
 /// One server, as all operations use it.
 pub(crate) struct Store {
     client: Client,
-    connection: ConnectionManager,
+    connection: RwLock<ConnectionManager>,
+    renewed_at: Mutex<Instant>,
     pub(crate) keys: Keys,
     pub(crate) time: StoreTime,
     pub(crate) lease: Duration,
@@ -45,17 +50,13 @@ pub(crate) struct Store {
 impl Store {
     pub(crate) async fn connect(config: RedisConfig) -> Result<Self, BrokerError> {
         let client = open(&config.url)?;
-        let settings = ConnectionManagerConfig::new()
-            .set_connection_timeout(Some(CONNECT_TIMEOUT))
-            .set_response_timeout(Some(RESPONSE_TIMEOUT))
-            .set_number_of_retries(1)
-            .set_min_delay(RECONNECT_DELAY);
-        let connection = ConnectionManager::new_with_config(client.clone(), settings)
+        let connection = ConnectionManager::new_with_config(client.clone(), manager_config())
             .await
             .map_err(broker_error)?;
         let store = Self {
             client,
-            connection,
+            connection: RwLock::new(connection),
+            renewed_at: Mutex::new(Instant::now()),
             keys: Keys::new(config.prefix),
             time: StoreTime::new(config.clock),
             lease: config.lease,
@@ -73,11 +74,9 @@ impl Store {
         &self,
         invocation: &ScriptInvocation<'_>,
     ) -> Result<T, BrokerError> {
-        let mut connection = self.connection.clone();
-        invocation
-            .invoke_async(&mut connection)
-            .await
-            .map_err(broker_error)
+        let mut connection = self.connection();
+        let answer = invocation.invoke_async(&mut connection).await;
+        answer.map_err(|error| self.failed(error))
     }
 
     /// Sends plain commands in one round trip.
@@ -85,11 +84,53 @@ impl Store {
         &self,
         pipeline: &Pipeline,
     ) -> Result<T, BrokerError> {
-        let mut connection = self.connection.clone();
-        pipeline
-            .query_async(&mut connection)
-            .await
-            .map_err(broker_error)
+        let mut connection = self.connection();
+        let answer = pipeline.query_async(&mut connection).await;
+        answer.map_err(|error| self.failed(error))
+    }
+
+    fn connection(&self) -> ConnectionManager {
+        let connection = self
+            .connection
+            .read()
+            .unwrap_or_else(PoisonError::into_inner);
+        connection.clone()
+    }
+
+    /// What an error means for the caller. The driver reconnects by itself only
+    /// after a broken connection: one to a server that became a replica, or a
+    /// login that failed while reconnecting, it would keep for ever.
+    fn failed(&self, error: RedisError) -> BrokerError {
+        let refused_login = matches!(
+            error.kind(),
+            ErrorKind::AuthenticationFailed | ErrorKind::InvalidClientConfig
+        );
+        let failure = broker_error(error);
+        if refused_login || matches!(failure, BrokerError::ReadOnly(_)) {
+            self.renew();
+        }
+        failure
+    }
+
+    /// Begins a new connection for the calls to come, at most once a second.
+    fn renew(&self) {
+        let mut renewed_at = self
+            .renewed_at
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
+        if renewed_at.elapsed() < RENEW_PAUSE {
+            return;
+        }
+        *renewed_at = Instant::now();
+        match ConnectionManager::new_lazy_with_config(self.client.clone(), manager_config()) {
+            Ok(fresh) => {
+                *self
+                    .connection
+                    .write()
+                    .unwrap_or_else(PoisonError::into_inner) = fresh
+            }
+            Err(error) => tracing::warn!(%error, "no new connection can be begun"),
+        }
     }
 
     /// A connection of its own for a command that blocks up to `block`.
@@ -170,8 +211,11 @@ impl Store {
     /// Whether the server answers and takes writes.
     pub(crate) async fn ping(&self) -> Result<(), BrokerError> {
         let mut probe = redis::pipe();
-        probe.pset_ex(self.keys.ping(), 1, 1_000);
-        self.send(&probe).await
+        probe.pset_ex(self.keys.ping(), 1, 1_000).ignore();
+        probe.cmd("TIME");
+        let ((seconds, micros),): ((i64, i64),) = self.send(&probe).await?;
+        self.time.heard(seconds * 1_000 + micros / 1_000);
+        Ok(())
     }
 
     /// Refuses what a newer program wrote; signs what nobody has signed yet.
@@ -208,6 +252,14 @@ impl Store {
         self.time.heard(seconds * 1_000 + micros / 1_000);
         fit(&server, &replication, &memory)
     }
+}
+
+fn manager_config() -> ConnectionManagerConfig {
+    ConnectionManagerConfig::new()
+        .set_connection_timeout(Some(CONNECT_TIMEOUT))
+        .set_response_timeout(Some(RESPONSE_TIMEOUT))
+        .set_number_of_retries(1)
+        .set_min_delay(RECONNECT_DELAY)
 }
 
 impl fmt::Debug for Store {

@@ -6,7 +6,11 @@ use redis::{ErrorKind, RedisError, ServerErrorKind};
 /// What a driver error means for the caller.
 pub(crate) fn broker_error(error: RedisError) -> BrokerError {
     match error.kind() {
+        // Logins and half an answer are transient too: a server that is being
+        // set up or replaced must cost no paid result.
         ErrorKind::Io
+        | ErrorKind::Parse
+        | ErrorKind::AuthenticationFailed
         | ErrorKind::ClusterConnectionNotFound
         | ErrorKind::Server(
             ServerErrorKind::BusyLoading
@@ -20,7 +24,9 @@ pub(crate) fn broker_error(error: RedisError) -> BrokerError {
             // The server's disk refuses writes, or too few replicas follow.
             Some("MISCONF" | "NOREPLICAS") => BrokerError::ReadOnly(error.into()),
             // Another script holds the server.
-            Some("BUSY") => BrokerError::Unavailable(error.into()),
+            Some("BUSY" | "NOAUTH" | "NOPERM" | "WRONGPASS") => {
+                BrokerError::Unavailable(error.into())
+            }
             _ => BrokerError::Other(error.into()),
         },
     }
@@ -57,7 +63,15 @@ mod tests {
 
     #[test]
     fn every_answer_of_a_server_in_trouble_says_what_to_do() {
-        for line in ["LOADING x", "CLUSTERDOWN x", "MASTERDOWN x", "BUSY x"] {
+        for line in [
+            "LOADING x",
+            "CLUSTERDOWN x",
+            "MASTERDOWN x",
+            "BUSY x",
+            "NOAUTH x",
+            "NOPERM x",
+            "WRONGPASS x",
+        ] {
             assert!(
                 matches!(answered(line), BrokerError::Unavailable(_)),
                 "{line}"

@@ -100,6 +100,10 @@ impl Keys {
         self.queue(queue) + "d"
     }
 
+    pub(crate) fn cancels(&self, queue: &QueueName) -> String {
+        self.queue(queue) + "c"
+    }
+
     pub(crate) fn running(&self, queue: &QueueName) -> String {
         self.queue(queue) + "a"
     }

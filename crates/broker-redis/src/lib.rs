@@ -1,7 +1,7 @@
 //! The queue engine on Redis.
 //!
-//! Every verb is one Lua script (`lua/*.lua`), so each is atomic, and each is
-//! written so that sending it again after a lost answer changes nothing more.
+//! Every change of a job is one Lua script (`lua/*.lua`), so each is atomic, and
+//! each is written so that sending it again after a lost answer changes nothing more.
 //! All keys of a queue share one hash tag; `keys` names them all.
 //!
 //! A job's record is the value of one key; while it runs, the hash of tokens

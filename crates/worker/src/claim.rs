@@ -24,6 +24,10 @@ const DUE_MIN: Duration = Duration::from_millis(5);
 /// off what a broken connection had sent.
 const LATE: Duration = Duration::from_secs(5);
 
+/// How often to ask the store which jobs it counts as ours: one whose settle it
+/// forgot in a crash would else be running for ever.
+const LOOK: Duration = Duration::from_secs(30);
+
 /// The claim loop of one queue. It holds free slots only while it asks for
 /// jobs, so that loops of other queues get theirs.
 pub(crate) struct Claimer {
@@ -32,6 +36,8 @@ pub(crate) struct Claimer {
     deliver: mpsc::Sender<Arc<Held>>,
     /// Until then a claim that failed may have given jobs nobody knows of.
     doubt_until: Option<Instant>,
+    /// When to ask the store what it holds for us, doubt or not.
+    look_at: Instant,
 }
 
 impl Claimer {
@@ -45,6 +51,7 @@ impl Claimer {
             seat,
             deliver,
             doubt_until: None,
+            look_at: Instant::now() + LOOK,
         }
     }
 
@@ -122,17 +129,19 @@ impl Claimer {
         Ok(none.then(|| due.clamp(DUE_MIN, limits::WAKE_FALLBACK)))
     }
 
-    /// A claim whose answer was lost may have given jobs that nobody would ever
-    /// run while this worker extends its lease: asks for them, runs them.
+    /// A claim whose answer was lost, or a settle that the store forgot in a crash,
+    /// leaves jobs that nobody would ever run while this worker extends its
+    /// lease: asks for them, runs them.
     async fn adopt(
         &mut self,
         worker: WorkerId,
         slots: &mut Vec<OwnedSemaphorePermit>,
     ) -> Result<(), BrokerError> {
-        let Some(doubt_until) = self.doubt_until else {
+        let now = Instant::now();
+        if self.doubt_until.is_none() && now < self.look_at {
             return Ok(());
-        };
-        let last_look = Instant::now() >= doubt_until;
+        }
+        let last_look = self.doubt_until.is_none_or(|until| now >= until);
         // Before asking: a job that is settled meanwhile is not an unknown one.
         let known = self.shared.roster.leases();
         let mut unknown = match self.shared.broker.held(&self.seat.queue, &worker).await {
@@ -144,6 +153,8 @@ impl Claimer {
                 Vec::new()
             }
         };
+        self.look_at = now + LOOK;
+        self.shared.roster.reconcile(&unknown);
         unknown.retain(|claimed| !known.contains(&claimed.lease));
         if !unknown.is_empty() {
             tracing::info!(queue = %self.seat.queue, jobs = unknown.len(), "adopting jobs of a lost answer");

@@ -99,7 +99,7 @@ impl Executor {
         context: Context,
     ) -> Result<Payload, Failure> {
         let thread = tokio::select! {
-            () = held.stopped().cancelled() => return Err(Failure::Stopped),
+            () = told_to_stop(held) => return Err(Failure::Stopped),
             thread = self.threads.clone().acquire_owned() => thread.map_err(|_| Failure::Stopped)?,
         };
         let context = BlockingContext::new(context, tokio::runtime::Handle::current());

@@ -1,14 +1,18 @@
 //! Extends the lease; turns a lost or cancelled job into a signal.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use lovage_core::error::BrokerError;
 use lovage_core::id::WorkerId;
-use tokio::time::{MissedTickBehavior, interval};
+use tokio::time::{MissedTickBehavior, interval, timeout};
 
 use crate::held::StopReason;
 use crate::seat::Seat;
 use crate::worker::Shared;
+
+/// Longest wait for one answer: a lease has room for several tries.
+const EXTEND_MAX: Duration = Duration::from_secs(2);
 
 /// Extends until the worker has ended, also while it drains.
 pub(crate) async fn run(shared: Arc<Shared>, seat: Arc<Seat>) {
@@ -20,7 +24,12 @@ pub(crate) async fn run(shared: Arc<Shared>, seat: Arc<Seat>) {
             _ = beat.tick() => {}
         }
         let worker = seat.id();
-        match shared.broker.extend(&seat.queue, &worker).await {
+        let extending = shared.broker.extend(&seat.queue, &worker);
+        let Ok(extended) = timeout(EXTEND_MAX, extending).await else {
+            tracing::warn!(queue = %seat.queue, "the lease is not extended in time; trying again");
+            continue;
+        };
+        match extended {
             Ok(cancels) => {
                 shared.health.extended(&seat);
                 shared.roster.stop(&cancels, StopReason::Cancelled);

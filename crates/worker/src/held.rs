@@ -62,6 +62,8 @@ impl Held {
 #[derive(Debug, Default)]
 pub(crate) struct Roster {
     jobs: Mutex<HashMap<Lease, Entry>>,
+    /// Jobs the store still counts as ours though their end cannot be written.
+    unendable: Mutex<HashSet<Lease>>,
     emptied: Notify,
 }
 
@@ -92,8 +94,28 @@ impl Roster {
         }
     }
 
+    /// Every lease that is accounted for.
     pub(crate) fn leases(&self) -> HashSet<Lease> {
-        self.lock().keys().cloned().collect()
+        let unendable = self
+            .unendable
+            .lock()
+            .expect("no panic while locked")
+            .clone();
+        self.lock().keys().cloned().chain(unendable).collect()
+    }
+
+    /// Remembers a job that cannot be ended, so that it is not run again.
+    pub(crate) fn give_up(&self, lease: &Lease) {
+        self.unendable
+            .lock()
+            .expect("no panic while locked")
+            .insert(lease.clone());
+    }
+
+    /// Forgets jobs given up that the store no longer counts as ours.
+    pub(crate) fn reconcile(&self, held: &[Claimed]) {
+        let mut unendable = self.unendable.lock().expect("no panic while locked");
+        unendable.retain(|lease| held.iter().any(|claimed| claimed.lease == *lease));
     }
 
     /// Stops these jobs.

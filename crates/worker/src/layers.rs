@@ -59,8 +59,12 @@ impl SettleLayer {
             job,
             next,
         };
-        if self.settler.settle(settle).await == Some(Settled::Fenced) {
-            tracing::warn!(job = %held.claimed.job.id, "fenced: the job was taken over meanwhile");
+        match self.settler.settle(settle).await {
+            Some(Settled::Done) => {}
+            Some(Settled::Fenced) => {
+                tracing::warn!(job = %held.claimed.job.id, "fenced: the job was taken over meanwhile");
+            }
+            None => self.shared.roster.give_up(&held.claimed.lease),
         }
     }
 }

@@ -51,6 +51,10 @@ impl Seat {
         tracing::warn!(queue = %self.queue, worker = %lost, stopped, "lease lost: registering anew");
         let id = register(shared, &self.queue).await?;
         *self.id.lock().expect("no panic while locked") = id;
+        // What still waits under the old id in the store or its driver goes with it.
+        if let Err(error) = shared.broker.deregister(&self.queue, &lost).await {
+            tracing::debug!(queue = %self.queue, %error, "the lost id is left to the sweep");
+        }
         // A claim under the old id may have been answered since. One that is
         // answered later sees the new id.
         shared.roster.stop_worker(&lost, StopReason::Lost);

@@ -3,18 +3,24 @@
 use std::sync::Arc;
 
 use lovage_core::broker::Swept;
+use lovage_core::clock;
 use lovage_core::error::BrokerError;
 use lovage_core::limits;
 use tokio::time::{MissedTickBehavior, interval};
 
 use crate::worker::Shared;
 
+/// A turn that is later than this many was not late by chance.
+const SLEPT_TURNS: u32 = 3;
+
 /// Sweeps until the worker has ended.
 ///
-/// After an outage it waits one turn more: every worker missed its heartbeats,
-/// and a sweep that came before the first of them would take jobs from the living.
+/// After an outage, or when this machine slept or its clock jumped, it waits one
+/// turn more: every worker missed its heartbeats, and a sweep that came before
+/// the first of them would take jobs from the living.
 pub(crate) async fn run(shared: Arc<Shared>) {
     let mut was_out = false;
+    let mut last = shared.clock.now();
     let mut tick = interval(shared.config.sweep);
     tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
     loop {
@@ -22,7 +28,10 @@ pub(crate) async fn run(shared: Arc<Shared>) {
             () = shared.ended.cancelled() => return,
             _ = tick.tick() => {}
         }
-        let swept = if was_out {
+        let now = shared.clock.now();
+        let slept = clock::after(last, SLEPT_TURNS * shared.config.sweep) < now;
+        last = now;
+        let swept = if was_out || slept {
             shared.broker.ping().await
         } else {
             sweep(&shared).await

@@ -15,6 +15,7 @@ use tokio_util::sync::CancellationToken;
 use crate::error::Failure;
 use crate::journal::Journal;
 use crate::replay::Replay;
+use crate::step::Step;
 
 /// What a handler may know of its job.
 #[derive(Debug, Clone)]
@@ -231,7 +232,14 @@ impl BlockingContext {
     where
         T: Serialize + DeserializeOwned,
     {
+        // The closure runs outside `block_on`, so that it may use this context too.
+        let opened = match self.runtime.block_on(self.context.open_step(name, input))? {
+            Step::Stored(value) => return Ok(value),
+            Step::Open(opened) => opened,
+        };
+        let value = run()?;
         self.runtime
-            .block_on(self.context.step(name, input, || async { run() }))
+            .block_on(self.context.close_step(opened, &value))?;
+        Ok(value)
     }
 }

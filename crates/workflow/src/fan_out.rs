@@ -30,13 +30,24 @@ impl Context {
         F: Future<Output = Result<T, Failure>>,
     {
         let run = &run;
-        let steps = items.into_iter().map(|item| async move {
-            let input = serde_json::to_value(&item).map_err(|error| {
-                Failure::give_up("step_input", format!("an item has no JSON form: {error}"))
-            })?;
-            self.step(name, &input, || run(item)).await
+        let numbered = items.into_iter().enumerate();
+        let steps = numbered.map(|(place, item)| async move {
+            let result = match serde_json::to_value(&item) {
+                Ok(input) => self.step(name, &input, || run(item)).await,
+                Err(error) => Err(Failure::give_up(
+                    "step_input",
+                    format!("an item has no JSON form: {error}"),
+                )),
+            };
+            (place, result)
         });
-        let results: Vec<_> = stream::iter(steps).buffered(bound.max(1)).collect().await;
+        // Not `buffered`: it counts results that wait for an earlier one as running.
+        let mut results: Vec<_> = stream::iter(steps)
+            .buffer_unordered(bound.max(1))
+            .collect()
+            .await;
+        results.sort_unstable_by_key(|(place, _)| *place);
+        let results = results.into_iter().map(|(_, result)| result).collect();
         if self.stop().is_cancelled() {
             Err(Failure::Stopped)
         } else {

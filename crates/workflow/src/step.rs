@@ -35,17 +35,33 @@ impl Context {
         T: Serialize + DeserializeOwned,
         F: Future<Output = Result<T, Failure>>,
     {
+        let opened = match self.open_step(name, input).await? {
+            Step::Stored(value) => return Ok(value),
+            Step::Open(opened) => opened,
+        };
+        let value = tokio::select! {
+            biased;
+            () = self.stop().cancelled() => return Err(Failure::Stopped),
+            value = run() => value?,
+        };
+        self.close_step(opened, &value).await?;
+        Ok(value)
+    }
+
+    /// The stored value of a step, or the right to run it.
+    pub(crate) async fn open_step<T: DeserializeOwned>(
+        &self,
+        name: &str,
+        input: &impl Serialize,
+    ) -> Result<Step<T>, Failure> {
         let fingerprint = replay::fingerprint(input)?;
-        let (stored, occurrence) = {
+        let occurrence = {
             let mut replay = self.replay().await?.lock().expect("no panic while locked");
             match replay.take(name, &fingerprint) {
-                Some(stored) => (Some(stored), 0),
-                None => (None, replay.occupy(name)),
+                Some(value) => return read(name, &value).map(Step::Stored),
+                None => replay.occupy(name),
             }
         };
-        if let Some(value) = stored {
-            return read(name, &value);
-        }
         if self.stop().is_cancelled() {
             return Err(Failure::Stopped);
         }
@@ -55,28 +71,54 @@ impl Context {
             &serde_json::json!({ "occurrence": occurrence }),
         )
         .await?;
-        let begun = Instant::now();
-        let value = tokio::select! {
-            biased;
-            () = self.stop().cancelled() => return Err(Failure::Stopped),
-            value = run() => value?,
-        };
-        let checkpoint = Checkpoint {
-            step: name.to_owned(),
+        Ok(Step::Open(Opened {
+            name: name.to_owned(),
             occurrence,
             fingerprint,
-            value: stored_form(name, &value)?,
-        };
-        self.store(checkpoint, begun).await?;
-        Ok(value)
+            begun: Instant::now(),
+        }))
     }
 
-    async fn store(&self, checkpoint: Checkpoint, begun: Instant) -> Result<(), Failure> {
+    /// Stores what a step returned; from here on it is never run again.
+    pub(crate) async fn close_step(
+        &self,
+        opened: Opened,
+        value: &impl Serialize,
+    ) -> Result<(), Failure> {
+        let Opened {
+            name,
+            occurrence,
+            fingerprint,
+            begun,
+        } = opened;
         let ms = u64::try_from(begun.elapsed().as_millis()).unwrap_or(u64::MAX);
-        let data = serde_json::json!({ "occurrence": checkpoint.occurrence, "ms": ms });
-        let finished = new_event("step_finished", Some(&checkpoint.step), &data)?;
+        let data = serde_json::json!({ "occurrence": occurrence, "ms": ms });
+        let finished = new_event("step_finished", Some(&name), &data)?;
+        let value = stored_form(&name, value)?;
+        let checkpoint = Checkpoint {
+            step: name,
+            occurrence,
+            fingerprint,
+            value,
+        };
         Ok(self.journal().save(checkpoint, vec![finished]).await?)
     }
+}
+
+/// A step as this attempt meets it.
+pub(crate) enum Step<T> {
+    /// An earlier attempt finished it.
+    Stored(T),
+    /// It has to run.
+    Open(Opened),
+}
+
+/// A step that has begun.
+pub(crate) struct Opened {
+    name: String,
+    occurrence: u32,
+    fingerprint: String,
+    begun: Instant,
 }
 
 fn stored_form(name: &str, value: &impl Serialize) -> Result<Payload, Failure> {

@@ -117,15 +117,15 @@ local function set_until(key, till)
   end
 end
 
--- Lists the job under its session and tags. Whoever adds also looks at the two
--- oldest entries, so that an index nobody reads does not grow for ever.
+-- Lists the job under its session and tags. Whoever adds also looks at four
+-- entries, so that an index nobody reads does not grow for ever.
 local INDEX_MS = 30 * 24 * 3600 * 1000
 local function index(job)
   for _, name in ipairs(job.indexes) do
     local key = Q .. 'ix:' .. name
     redis.call('ZADD', key, -now, job.id)
     redis.call('PEXPIRE', key, INDEX_MS)
-    for _, id in ipairs(redis.call('ZRANGE', key, -2, -1)) do
+    for _, id in ipairs(redis.call('ZRANDMEMBER', key, 4)) do
       if id ~= job.id and not pending[Q .. 'j:' .. id] and redis.call('EXISTS', Q .. 'j:' .. id) == 0 then
         redis.call('ZREM', key, id)
       end

@@ -9,10 +9,15 @@ if last >= 0 and now >= last and now - last < every then
   return {now, {}, {}}
 end
 redis.call('HSET', Q .. 'n', 'swept', now)
-if ARGV[4] == '1' and last >= 0 and now - last > lease then
-  redis.call('HSET', Q .. 'n', 'grace', now + lease)
-end
+-- A grace is not made longer by sweeps that are slow, and none outlasts a clock set back.
 local grace = tonumber(redis.call('HGET', Q .. 'n', 'grace') or 0)
+if grace > now + lease then
+  grace = 0
+end
+if ARGV[4] == '1' and last >= grace and last >= 0 and now - last > lease then
+  grace = now + lease
+  redis.call('HSET', Q .. 'n', 'grace', grace)
+end
 if now >= grace then
   for _, worker in ipairs(redis.call('ZRANGEBYSCORE', Q .. 'w', 0, now, 'LIMIT', 0, ARGV[5])) do
     redis.call('ZADD', Q .. 'w', -1, worker)

@@ -12,11 +12,21 @@ use crate::ops::list::Batch;
 use crate::ops::settle::gone_millis;
 use crate::script;
 
+/// Bites of one queue in one call.
+const BITES_MAX: usize = 16;
+
 impl Store {
     pub(crate) async fn prune(&self) -> Result<usize, BrokerError> {
         let mut forgotten = 0;
         for queue in self.refresh_queues().await? {
-            forgotten += self.prune_queue(&queue).await?;
+            // Several bites: forgetting must keep up with finishing.
+            for _ in 0..BITES_MAX {
+                let bite = self.prune_queue(&queue).await?;
+                forgotten += bite;
+                if bite < limits::BATCH_MAX {
+                    break;
+                }
+            }
         }
         Ok(forgotten)
     }

@@ -80,6 +80,11 @@ impl Store {
             .extend(jobs.iter().map(|job| (job.id, job.status)));
         if held.len() < limits::BATCH_MAX {
             self.forget_workers(queue, lost).await?;
+        } else {
+            // There may be more: the next call must not find this sweep enough.
+            let mut again = redis::pipe();
+            again.hdel(self.keys.counters(queue), "swept").ignore();
+            self.send::<()>(&again).await?;
         }
         Ok(())
     }
@@ -93,11 +98,18 @@ impl Store {
         let mut ask = redis::pipe();
         ask.cmd("HMGET").arg(self.keys.running(queue)).arg(overdue);
         let (tokens,): (Vec<Option<String>>,) = self.send(&ask).await?;
-        let mut held = Vec::with_capacity(overdue.len());
+        let (mut held, mut ended) = (Vec::with_capacity(overdue.len()), Vec::new());
         for (id, token) in overdue.iter().zip(tokens) {
-            if let Some(token) = token {
-                held.push(read_held(id, &token)?);
+            match token {
+                Some(token) => held.push(read_held(id, &token)?),
+                // Ended since: left behind, it would stand before the others for ever.
+                None => ended.push(id.as_str()),
             }
+        }
+        if !ended.is_empty() {
+            let mut drop = redis::pipe();
+            drop.zrem(self.keys.cancels(queue), ended).ignore();
+            self.send::<()>(&drop).await?;
         }
         let end = |_: &Job| lifecycle::cancel_overdue();
         let jobs = self.end_held(queue, &held, end, swept).await?;

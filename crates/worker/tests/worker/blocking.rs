@@ -140,8 +140,10 @@ async fn a_blocking_handler_stores_steps_and_tells_its_progress() {
             total: 2,
             message: None,
         };
-        context.progress(&progress)?;
-        let sum: u32 = context.step("sum", &(1, 2), || Ok(3))?;
+        let sum: u32 = context.step("sum", &(1, 2), || {
+            context.progress(&progress)?;
+            context.step("part", &1, || Ok(3))
+        })?;
         context.done(&sum)
     });
     let handlers = Handlers::new().with_blocking("stepping", stepping);
@@ -149,7 +151,11 @@ async fn a_blocking_handler_stores_steps_and_tells_its_progress() {
     let id = world.add("stepping").await;
     assert_eq!(world.succeeded(id).await.result.unwrap().as_str(), "3");
     let stored = world.store.checkpoints(&id).await.unwrap();
-    assert_eq!(stored[0].value.as_str(), "3");
+    let steps: Vec<_> = stored
+        .iter()
+        .map(|one| (one.step.as_str(), one.value.as_str()))
+        .collect();
+    assert_eq!(steps, [("part", "3"), ("sum", "3")]);
     worker.stop().await;
 }
 

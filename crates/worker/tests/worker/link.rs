@@ -63,6 +63,7 @@ struct State {
     always: BTreeMap<Verb, Fault>,
     cut: bool,
     refuses: Option<Refuses>,
+    claimer: Option<WorkerId>,
 }
 
 /// A store as one worker sees it.
@@ -125,6 +126,11 @@ impl Link {
         reached
             .unwrap_or_else(|_| panic!("{verb:?} is not called any more"))
             .unwrap();
+    }
+
+    /// Who claimed last.
+    pub(crate) fn claimer(&self) -> WorkerId {
+        self.state().claimer.unwrap()
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
@@ -190,6 +196,7 @@ impl Broker for Link {
     }
 
     async fn claim(&self, ask: &Claim) -> Result<Claims, BrokerError> {
+        self.state().claimer = Some(ask.worker);
         let late = match self
             .state()
             .next

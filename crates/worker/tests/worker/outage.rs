@@ -4,8 +4,9 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
-use lovage_core::broker::Broker;
+use lovage_core::broker::{Broker, Claim};
 use lovage_core::clock::{self, Clock};
+use lovage_core::id::QueueName;
 use lovage_core::job::NewJob;
 use lovage_core::lifecycle::Next;
 use lovage_core::limits;
@@ -150,6 +151,25 @@ async fn jobs_of_a_claim_whose_answer_was_lost_are_adopted() {
     for id in ids {
         assert_eq!(world.succeeded(id).await.attempt, 1);
     }
+    worker.stop().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_job_the_store_counts_as_ours_again_is_found_without_any_error() {
+    let world = World::new();
+    let worker = world.worker(4, quick());
+    world.link.more(Verb::Claim, 1).await;
+    world.link.always(Verb::Wake, Fault::AnswerLost);
+    let id = world.add("quick").await;
+    // As after a crash that forgot a settle: held under this worker's id, run by nobody.
+    let ask = Claim {
+        worker: world.link.claimer(),
+        queue: QueueName::default(),
+        want: 1,
+    };
+    let claims = world.store.claim(&ask).await.unwrap();
+    assert_eq!(claims.claimed.len(), 1);
+    assert_eq!(world.succeeded(id).await.attempt, 1);
     worker.stop().await;
 }
 
