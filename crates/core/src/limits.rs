@@ -58,7 +58,7 @@ pub const QUEUES_MAX: usize = 256;
 
 // Two heartbeats may be lost before a live worker is declared dead.
 const _: () = assert!(HEARTBEAT.as_millis() * 3 <= LEASE.as_millis());
-// From kill to rerun: lease, then a sweep, within 15 s.
+// From kill to rerun where another worker sweeps: lease, then a sweep, within 15 s.
 const _: () = assert!(LEASE.as_secs() + SWEEP.as_secs() + WAKE_FALLBACK.as_secs() <= 15);
 const _: () = assert!(BATCH_MAX < 7_000 && PROMOTE_MAX < 7_000);
 const _: () = assert!(LIST_PAGE_MAX <= LIST_SCAN_MAX);
