@@ -135,7 +135,7 @@ async fn a_job_is_cancelled_and_run_again() {
     shell.run(&["watch", &id]).await.expect(3);
     let gone = shell.run(&["result", &id]).await.expect(3);
     assert_eq!(json(&gone)["state"], "cancelled");
-    let again = shell.run(&["cancel", &id]).await.expect(2);
+    let again = shell.run(&["cancel", &id]).await.expect(1);
     assert!(again.stderr.contains("over already"), "{}", again.stderr);
 
     shell.run(&["retry", &id]).await.expect(0);
@@ -176,7 +176,7 @@ async fn the_input_comes_from_a_file_or_stdin_and_the_same_key_gives_the_same_jo
 }
 
 #[tokio::test]
-async fn what_the_server_refuses_is_a_usage_error() {
+async fn what_the_server_cannot_read_is_a_usage_error() {
     let shell = Shell::start().await;
     for (args, part) in [
         (["enqueue", "script.generate", "{"], "not JSON"),
@@ -187,10 +187,6 @@ async fn what_the_server_refuses_is_a_usage_error() {
             "missing.json",
         ),
         (["list", "--state", "done"], "succeeded"),
-        (
-            ["status", "01890a5d-ac96-774b-bcce-b302099a8057", "-ojson"],
-            "no job with that id",
-        ),
     ] {
         let ended = shell.run(&args).await.expect(2);
         assert!(
@@ -198,6 +194,16 @@ async fn what_the_server_refuses_is_a_usage_error() {
             "{ended:#?}"
         );
     }
+}
+
+#[tokio::test]
+async fn a_job_that_is_not_there_is_an_error_but_no_usage_error() {
+    let shell = Shell::start().await;
+    let ended = shell
+        .run(&["status", "01890a5d-ac96-774b-bcce-b302099a8057"])
+        .await
+        .expect(1);
+    assert!(ended.stderr.contains("no job with that id"), "{ended:#?}");
 }
 
 #[tokio::test]

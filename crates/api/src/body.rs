@@ -93,6 +93,13 @@ fn check_media_type(headers: &HeaderMap) -> Result<(), ApiError> {
 
 /// Reads JSON text as `T`; says where it does not fit.
 pub(crate) fn read<T: DeserializeOwned>(text: &str) -> Result<T, ApiError> {
+    // serde would take an array for a struct, field by field.
+    if text.trim_start().starts_with('[') {
+        return Err(ApiError::Invalid(vec![at_pointer(
+            "",
+            "expected an object, got an array",
+        )]));
+    }
     let mut deserializer = serde_json::Deserializer::from_str(text);
     let value = serde_path_to_error::deserialize(&mut deserializer).map_err(|error| {
         let pointer = pointer(error.path());
@@ -195,7 +202,11 @@ mod tests {
             "",
             "duplicate field `kind`",
         );
-        case("[]", "", "invalid");
+        case(
+            r#" ["script.generate", {"topic": "x"}]"#,
+            "",
+            "expected an object, got an array",
+        );
         case("{\"kind\":\n \"a\",}", "-", "line 2 column 6: ");
         case(
             r#"{"kind":"a","input":1} x"#,

@@ -213,9 +213,10 @@ impl Store {
         let mut probe = redis::pipe();
         probe.pset_ex(self.keys.ping(), 1, 1_000).ignore();
         probe.cmd("TIME");
-        let ((seconds, micros),): ((i64, i64),) = self.send(&probe).await?;
+        probe.cmd("INFO").arg("memory");
+        let ((seconds, micros), memory): ((i64, i64), String) = self.send(&probe).await?;
         self.time.heard(seconds * 1_000 + micros / 1_000);
-        Ok(())
+        keeps(&memory)
     }
 
     /// Refuses what a newer program wrote; signs what nobody has signed yet.
@@ -286,6 +287,16 @@ fn open(url: &str) -> Result<Client, BrokerError> {
     Client::open(info.set_tcp_settings(tcp)).map_err(unreadable)
 }
 
+/// Refuses a server that drops keys when it is full.
+fn keeps(memory: &str) -> Result<(), BrokerError> {
+    match field(memory, "maxmemory_policy") {
+        Some("noeviction") | None => Ok(()),
+        Some(policy) => Err(BrokerError::Unfit(format!(
+            "{policy} evicts jobs: set maxmemory-policy noeviction"
+        ))),
+    }
+}
+
 /// Judges what the server says about itself in `INFO`.
 fn fit(server: &str, replication: &str, memory: &str) -> Result<(), BrokerError> {
     let version = field(server, "redis_version").unwrap_or("unknown");
@@ -303,18 +314,12 @@ fn fit(server: &str, replication: &str, memory: &str) -> Result<(), BrokerError>
             "the server is a replica: connect to its master".into(),
         ));
     }
-    match field(memory, "maxmemory_policy") {
-        Some("noeviction") => Ok(()),
-        Some(policy) => Err(BrokerError::Unfit(format!(
-            "{policy} evicts jobs: set maxmemory-policy noeviction"
-        ))),
-        None => {
-            tracing::warn!(
-                "the server does not tell its maxmemory-policy: make sure it is noeviction, others lose jobs"
-            );
-            Ok(())
-        }
+    if field(memory, "maxmemory_policy").is_none() {
+        tracing::warn!(
+            "the server does not tell its maxmemory-policy: make sure it is noeviction, others lose jobs"
+        );
     }
+    keeps(memory)
 }
 
 fn field<'a>(info: &'a str, name: &str) -> Option<&'a str> {

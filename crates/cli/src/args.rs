@@ -242,7 +242,7 @@ pub(crate) struct List {
     #[arg(long)]
     pub(crate) tag: Option<String>,
     /// Jobs to print at most.
-    #[arg(long, default_value_t = 50)]
+    #[arg(long, default_value_t = 50, value_parser = one_or_more)]
     pub(crate) limit: usize,
     /// How to print them.
     #[arg(short, long, value_enum, default_value = "table")]
@@ -255,14 +255,19 @@ pub(crate) struct List {
 #[derive(Debug, Args)]
 pub(crate) struct Bench {
     /// Jobs per measurement.
-    #[arg(long, default_value_t = 20_000)]
+    #[arg(long, default_value_t = 20_000, value_parser = one_or_more)]
     pub(crate) jobs: usize,
     /// Slots of the worker.
-    #[arg(long, default_value_t = 256)]
+    #[arg(long, default_value_t = 256, value_parser = one_or_more)]
     pub(crate) concurrency: usize,
     /// How to print the figures.
     #[arg(short, long, value_enum, default_value = "table")]
     pub(crate) output: Output,
+}
+
+fn one_or_more(text: &str) -> Result<usize, String> {
+    let number = text.parse().ok().filter(|number| *number > 0);
+    number.ok_or_else(|| "expected a whole number of at least 1".to_owned())
 }
 
 /// Arguments of `config`.

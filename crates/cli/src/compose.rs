@@ -45,6 +45,7 @@ async fn redis(settings: &Settings) -> Result<Arc<dyn Broker>, Exit> {
     let broker = RedisBroker::connect(config)
         .await
         .map_err(|error| Exit::because("the Redis store cannot be used", &error))?;
+    tracing::info!(prefix = settings.store.prefix, "the store is Redis");
     Ok(Arc::new(broker))
 }
 
@@ -69,6 +70,7 @@ pub(crate) async fn embedded(settings: &Settings) -> Result<Arc<dyn Broker>, Exi
     let broker = SqliteBroker::open(config)
         .await
         .map_err(|error| Exit::because(&what, &error))?;
+    tracing::info!(folder = %folder.display(), "the store is embedded; set REDIS_URL to share one");
     Ok(Arc::new(broker))
 }
 

@@ -175,7 +175,7 @@ impl Store {
         Ok(Self {
             url: from.parsed(
                 "store.url",
-                "an address such as \"redis://host:6379\", or \"\" for the embedded store",
+                "an address such as \"redis://user:password@host:6379/0\", or \"\" for the embedded store",
                 |text| (text.is_empty() || is_address(text)).then(|| Secret::new(text)),
             )?,
             data: from.parsed("store.data", "a folder", |text| {
@@ -438,7 +438,8 @@ fn is_word(text: &str, also: &str) -> bool {
 
 /// Which schemes are understood is decided where the store is opened.
 fn is_address(text: &str) -> bool {
-    Url::parse(text).is_ok_and(|url| url.has_authority())
+    let parsed = Url::parse(text);
+    parsed.is_ok_and(|url| url.scheme() == "redis" && url.has_host())
 }
 
 fn web_address(text: &str) -> Option<Url> {

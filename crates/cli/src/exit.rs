@@ -43,6 +43,12 @@ impl Exit {
         }
     }
 
+    /// The same end, with what to do next.
+    pub(crate) fn with_hint(self, hint: &str) -> Self {
+        let message = self.message.map(|message| format!("{message}; {hint}"));
+        Self { message, ..self }
+    }
+
     /// Ends with what failed and every cause behind it.
     pub(crate) fn because(what: &str, error: &dyn std::error::Error) -> Self {
         Self::new(ERROR, format!("{what}: {}", chain(error)))

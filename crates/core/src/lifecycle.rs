@@ -221,6 +221,7 @@ pub fn redrive(job: &Job) -> Option<Job> {
         cancel_requested: false,
         error: None,
         asked: NewJob {
+            run_at: None,
             expires_at: None,
             ..job.asked.clone()
         },

@@ -18,6 +18,7 @@ pub(crate) async fn run(settings: Settings) -> Result<(), Exit> {
     telemetry::init(&settings.log);
     let listener = listen(&settings).await?;
     let broker = compose::broker(&settings).await?;
+    announce(&listener)?;
     let stop = tokio_util::sync::CancellationToken::new();
     let serving = lovage_api::serve(
         listener,
@@ -32,7 +33,7 @@ pub(crate) async fn run(settings: Settings) -> Result<(), Exit> {
         .map_err(|error| Exit::because("the API broke", &error))
 }
 
-/// Takes the port, and says so: the line is what scripts wait for.
+/// Takes the port.
 pub(crate) async fn listen(settings: &Settings) -> Result<TcpListener, Exit> {
     let address = settings.api.listen;
     if !address.ip().is_loopback() && !settings.api.insecure {
@@ -54,11 +55,15 @@ pub(crate) async fn listen(settings: &Settings) -> Result<TcpListener, Exit> {
             ),
             _ => Exit::because(&format!("cannot listen on {address}"), &error),
         })?;
-    let address = listener
-        .local_addr()
-        .map_err(|error| Exit::because("cannot listen", &error))?;
-    eprintln!("lovage: listening on http://{address}");
     Ok(listener)
+}
+
+/// Says where the server listens, once it can serve: the line is what scripts wait for.
+pub(crate) fn announce(listener: &TcpListener) -> Result<(), Exit> {
+    let address = listener.local_addr();
+    let address = address.map_err(|error| Exit::because("cannot listen", &error))?;
+    eprintln!("lovage: listening on http://{address}");
+    Ok(())
 }
 
 /// Waits for SIGTERM or Ctrl-C.

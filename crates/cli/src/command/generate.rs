@@ -17,6 +17,7 @@ use serde_json::json;
 use tokio::task::JoinError;
 use tokio_util::sync::CancellationToken;
 
+use super::api::stopped;
 use super::{Flag, given};
 use crate::args::Generate;
 use crate::compose;
@@ -45,7 +46,9 @@ pub(crate) async fn run(args: &Generate, settings: Settings) -> Result<(), Exit>
         (None, Some(input)) => enqueue(broker.as_ref(), &settings, input).await?,
         (None, None) => return Err(Exit::new(exit::USAGE, "expected a topic, or --resume ID")),
     };
-    let job = run_job(&settings, broker, id).await?;
+    let job = run_job(&settings, broker, id)
+        .await
+        .map_err(|exit| exit.with_hint(&resume_hint(id)))?;
     let format = args
         .output
         .as_str()
@@ -62,7 +65,7 @@ async fn run_job(settings: &Settings, broker: Arc<dyn Broker>, id: JobId) -> Res
     let mut working = tokio::spawn(worker.run(stop.clone().cancelled_owned()));
     let followed = tokio::select! {
         job = follow(broker.as_ref(), id) => job,
-        signal = tokio::signal::ctrl_c() => interrupt(broker.as_ref(), settings, id, signal).await,
+        told = stopped() => interrupt(broker.as_ref(), settings, id, told).await,
         ended = &mut working => return Err(worker_ended(ended)),
     };
     stop.cancel();
@@ -77,15 +80,18 @@ async fn interrupt(
     broker: &dyn Broker,
     settings: &Settings,
     id: JobId,
-    signal: std::io::Result<()>,
+    told: Result<(), Exit>,
 ) -> Result<Job, Exit> {
-    signal.map_err(|error| Exit::because("cannot listen for Ctrl-C", &error))?;
+    told?;
     broker.cancel(&id).await.map_err(store)?;
     // A step that does not stop is cancelled over its head after a lease.
     let wait = settings.store.lease_s + 2 * limits::SWEEP;
     broker.events(&id, u64::MAX, 1, wait).await.map_err(store)?;
-    let hint = format!("interrupted; go on with: lovage generate --resume {id}");
-    Err(Exit::new(exit::INTERRUPTED, hint))
+    Err(Exit::new(exit::INTERRUPTED, "interrupted"))
+}
+
+fn resume_hint(id: JobId) -> String {
+    format!("go on with: lovage generate --resume {id}")
 }
 
 fn worker_ended(ended: Result<Result<(), WorkerError>, JoinError>) -> Exit {
@@ -162,6 +168,7 @@ async fn resume(broker: &dyn Broker, settings: &Settings, id: JobId) -> Result<J
 /// Shows the job's steps until it is final.
 async fn follow(broker: &dyn Broker, id: JobId) -> Result<Job, Exit> {
     let steps = Steps::new();
+    steps.say(&format!("  job {id}"));
     let mut after = 0;
     loop {
         let page = broker
@@ -195,10 +202,7 @@ fn print(job: &Job, format: Format) -> Result<(), Exit> {
             .map_or_else(|| job.status.to_string(), |error| error.message.clone());
         return Err(Exit::new(
             exit::JOB_FAILED,
-            format!(
-                "{error}; try again with: lovage generate --resume {}",
-                job.id
-            ),
+            format!("{error}; {}", resume_hint(job.id)),
         ));
     };
     let result: ScriptResult = result

@@ -14,13 +14,15 @@ pub(crate) fn client(server: &Server) -> Result<Client, Exit> {
     Client::new(&server.server, None).map_err(|error| Exit::new(exit::USAGE, error))
 }
 
-/// What the server said, as an exit: its refusals are usage errors, the rest failures.
+/// What the server said, as an exit: a request it cannot read is a usage error, the rest are failures.
 pub(crate) fn refused(error: ClientError) -> Exit {
     match &error {
-        ClientError::Problem(problem) if (400..500).contains(&problem.status) => {
+        ClientError::Problem(problem) if matches!(problem.status, 400 | 413 | 415 | 422) => {
             Exit::new(exit::USAGE, problem)
         }
-        _ => Exit::because("the server could not be asked", &error),
+        ClientError::Problem(problem) => Exit::new(exit::ERROR, problem),
+        ClientError::Unreachable(_) => Exit::because("is the server at --server running?", &error),
+        ClientError::Protocol(_) => Exit::because("the server was not understood", &error),
     }
 }
 

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use tokio_util::sync::CancellationToken;
 
-use super::api::{listen, stopped};
+use super::api::{announce, listen, stopped};
 use super::{Flag, given};
 use crate::args::Up;
 use crate::command::worker::queues;
@@ -31,6 +31,7 @@ pub(crate) async fn run(settings: Settings) -> Result<(), Exit> {
     let state = compose::api(&settings, broker);
     let health = worker.health();
     let state = state.with_probe("worker", move || health.ready(READY_WITHIN));
+    announce(&listener)?;
     let stop = CancellationToken::new();
     let serving = tokio::spawn(lovage_api::serve(
         listener,

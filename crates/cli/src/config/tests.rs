@@ -368,6 +368,7 @@ fn every_key_refuses_a_wrong_type_and_a_senseless_value() {
     for wrong in [
         "store.url = \"localhost:6379\"",
         "store.url = 1",
+        "store.url = \"rediss://host:6379\"",
         "store.data = \"\"",
         "store.prefix = \"{a}\"",
         "store.keep_result_s = 0",

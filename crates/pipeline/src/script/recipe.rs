@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use jiff::Timestamp;
-use lovage_workflow::{Context, Failure, Handler, Payload};
+use lovage_workflow::{Context, Failure, Handler, Payload, Progress};
 use serde_json::Value;
 use sha2::{Digest, Sha256};
 
@@ -67,7 +67,7 @@ impl Handler for ScriptHandler {
         let asked = (VERSION, prompt::PLANNER_VERSION, &request);
         let planned: Timed<Planned> = context
             .step("plan", &asked, || {
-                timed(&context, plan::run(&context, &request, llm.clone()))
+                timed(&context, "plan", plan::run(&context, &request, llm.clone()))
             })
             .await?;
         let plan = &planned.value.plan;
@@ -77,6 +77,7 @@ impl Handler for ScriptHandler {
             .step("research", &searched, || {
                 timed(
                     &context,
+                    "research",
                     research::run(&context, &request, plan, &self.0.research),
                 )
             })
@@ -97,6 +98,7 @@ impl Handler for ScriptHandler {
             .step("write", &evidence, || {
                 timed(
                     &context,
+                    "write",
                     write::run(&context, &request, plan, dossier, llm.clone()),
                 )
             })
@@ -147,10 +149,21 @@ struct Timed<T> {
 
 async fn timed<T>(
     context: &Context,
+    step: &str,
     work: impl Future<Output = Result<T, Failure>>,
 ) -> Result<Timed<T>, Failure> {
+    // So that the job itself says what it is at, not its events alone.
+    let progress = Progress {
+        step: step.to_owned(),
+        current: 0,
+        total: 1,
+        message: None,
+    };
     let started_at = context.now();
-    let value = work.await?;
+    // Side by side: work that is paid for does not wait for a store that blinks.
+    let (told, value) = futures_util::join!(context.progress(&progress), work);
+    let value = value?;
+    told?;
     let ms = context.now().as_millisecond() - started_at.as_millisecond();
     Ok(Timed {
         value,

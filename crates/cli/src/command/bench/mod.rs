@@ -7,6 +7,7 @@ mod model;
 mod report;
 mod throughput;
 
+use std::io::IsTerminal;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -19,8 +20,9 @@ use lovage_workflow::Handlers;
 use tokio_util::sync::CancellationToken;
 
 use crate::args::{Bench, Output};
+use crate::command::api::stopped;
 use crate::compose;
-use crate::exit::Exit;
+use crate::exit::{self, Exit};
 use crate::view::out;
 use floor::Server;
 use report::{Report, Store};
@@ -31,6 +33,24 @@ const INPUT_BYTES: usize = 1_000;
 const WAITERS: usize = 200;
 
 pub(crate) async fn run(args: &Bench) -> Result<(), Exit> {
+    // Dropped half-way, the measurement ends its server and removes its folder.
+    tokio::select! {
+        measured = measure(args) => measured,
+        told = stopped() => {
+            told?;
+            Err(Exit::silent(exit::INTERRUPTED))
+        }
+    }
+}
+
+/// Says on a terminal what is going on.
+fn say(what: &str) {
+    if std::io::stderr().is_terminal() {
+        eprintln!("{what}");
+    }
+}
+
+async fn measure(args: &Bench) -> Result<(), Exit> {
     let folder = tempfile::tempdir()
         .map_err(|error| Exit::because("cannot make a temporary folder", &error))?;
     let mut report = Report::new(args.jobs, args.concurrency);
@@ -41,7 +61,7 @@ pub(crate) async fn run(args: &Bench) -> Result<(), Exit> {
     report.stores.push(store(args, Arc::new(sqlite)).await?);
     match Server::start(folder.path()).await? {
         Some(server) => {
-            eprintln!("measuring the Redis floor");
+            say("measuring the Redis floor");
             report.floor = Some(floor::measure(&server).await?);
             let redis = RedisBroker::connect(RedisConfig::new(server.url()));
             let redis = redis
@@ -59,14 +79,19 @@ pub(crate) async fn run(args: &Bench) -> Result<(), Exit> {
 
 async fn store(args: &Bench, broker: Arc<dyn Broker>) -> Result<Store, Exit> {
     let name = broker.name();
-    eprintln!("measuring {name}: enqueue and drain of {} jobs", args.jobs);
+    say(&format!(
+        "measuring {name}: enqueue and drain of {} jobs",
+        args.jobs
+    ));
     let enqueue_per_s = throughput::enqueue(broker.as_ref(), args.jobs).await?;
     let drain_per_s = throughput::drain(broker.clone(), args.jobs, args.concurrency).await?;
     let enqueue_single_per_s = throughput::enqueue_single(broker.as_ref()).await?;
     throughput::drain(broker.clone(), throughput::SINGLES, args.concurrency).await?;
-    eprintln!("measuring {name}: idle latency");
+    say(&format!("measuring {name}: idle latency"));
     let idle = latency::idle(broker.clone()).await?;
-    eprintln!("measuring {name}: {WAITERS} jobs that wait 1 s for the model");
+    say(&format!(
+        "measuring {name}: {WAITERS} jobs that wait 1 s for the model"
+    ));
     let waiting_s = model::waiting(broker, WAITERS).await?;
     Ok(Store {
         store: name,
