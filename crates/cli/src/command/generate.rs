@@ -12,13 +12,11 @@ use lovage_core::status::Status;
 use lovage_pipeline::render::{self, Format};
 use lovage_pipeline::script::types::{ResultStatus, ScriptResult};
 use lovage_pipeline::script::{self, request};
-use lovage_worker::WorkerError;
 use serde_json::json;
-use tokio::task::JoinError;
 use tokio_util::sync::CancellationToken;
 
 use super::api::stopped;
-use super::{Flag, given};
+use super::{Flag, given, worker};
 use crate::args::Generate;
 use crate::compose;
 use crate::config::Settings;
@@ -66,13 +64,14 @@ async fn run_job(settings: &Settings, broker: Arc<dyn Broker>, id: JobId) -> Res
     let followed = tokio::select! {
         job = follow(broker.as_ref(), id) => job,
         told = stopped() => interrupt(broker.as_ref(), settings, id, told).await,
-        ended = &mut working => return Err(worker_ended(ended)),
+        ended = &mut working => {
+            worker::ended(ended)?;
+            return Err(Exit::new(exit::ERROR, "the worker ended before the job"));
+        }
     };
     stop.cancel();
-    match working.await {
-        Ok(Ok(())) => followed,
-        broken => Err(worker_ended(broken)),
-    }
+    worker::ended(working.await)?;
+    followed
 }
 
 /// Cancels the job, so that no later run takes it up unasked; its checkpoints stay.
@@ -92,14 +91,6 @@ async fn interrupt(
 
 fn resume_hint(id: JobId) -> String {
     format!("go on with: lovage generate --resume {id}")
-}
-
-fn worker_ended(ended: Result<Result<(), WorkerError>, JoinError>) -> Exit {
-    match ended {
-        Ok(Ok(())) => Exit::new(exit::ERROR, "the worker ended before the job"),
-        Ok(Err(error)) => Exit::because("the worker ended", &error),
-        Err(error) => Exit::because("the worker broke", &error),
-    }
 }
 
 fn store(error: BrokerError) -> Exit {

@@ -7,7 +7,7 @@ use tokio_util::sync::CancellationToken;
 use super::api::{announce, listen, stopped};
 use super::{Flag, given};
 use crate::args::Up;
-use crate::command::worker::queues;
+use crate::command::worker::{self, queues};
 use crate::compose;
 use crate::config::Settings;
 use crate::exit::Exit;
@@ -51,6 +51,5 @@ pub(crate) async fn run(settings: Settings) -> Result<(), Exit> {
     serving
         .await
         .map_err(|error| Exit::because("the API broke", &error))?;
-    let ended = ended.map_err(|error| Exit::because("the worker broke", &error))?;
-    ended.map_err(|error| Exit::because("the worker ended", &error))
+    worker::ended(ended)
 }

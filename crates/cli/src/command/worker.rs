@@ -1,6 +1,8 @@
 //! `lovage worker`: runs jobs.
 
 use lovage_core::id::QueueName;
+use lovage_worker::WorkerError;
+use tokio::task::JoinError;
 
 use super::api::stopped;
 use super::{Flag, given};
@@ -36,6 +38,12 @@ pub(crate) async fn run(settings: Settings) -> Result<(), Exit> {
         .run(stopped)
         .await
         .map_err(|error| Exit::because("the worker ended", &error))
+}
+
+/// How a worker that ran as a task ended.
+pub(crate) fn ended(task: Result<Result<(), WorkerError>, JoinError>) -> Result<(), Exit> {
+    let ended = task.map_err(|error| Exit::because("the worker broke", &error))?;
+    ended.map_err(|error| Exit::because("the worker ended", &error))
 }
 
 /// The queues of the settings, as names.

@@ -45,11 +45,5 @@ pub fn spec() -> KindSpec {
 }
 
 fn check(input: &Value) -> Result<(), Vec<InputError>> {
-    let wrong = |one: request::Violation| InputError {
-        pointer: one.pointer,
-        message: one.message,
-    };
-    request::parse(input)
-        .map(|_| ())
-        .map_err(|all| all.into_iter().map(wrong).collect())
+    request::parse(input).map(drop)
 }

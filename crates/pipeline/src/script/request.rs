@@ -1,5 +1,6 @@
 //! Reads and checks the input of a script job.
 
+use lovage_workflow::InputError;
 use serde::de::DeserializeOwned;
 use serde_json::{Map, Value};
 use url::Url;
@@ -27,22 +28,13 @@ const FIELDS: &[&str] = &[
     "on_llm_failure",
 ];
 
-/// One thing wrong with a request.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Violation {
-    /// JSON pointer (RFC 6901) to the value.
-    pub pointer: String,
-    /// What was expected and what came.
-    pub message: String,
-}
-
 /// Reads a request. Everything wrong with it is told at once; unknown fields
 /// are refused by name.
-pub fn parse(value: &Value) -> Result<ScriptRequest, Vec<Violation>> {
+pub fn parse(value: &Value) -> Result<ScriptRequest, Vec<InputError>> {
     let Value::Object(fields) = value else {
         return Err(vec![violation("", "an object", Some(value))]);
     };
-    let mut wrong: Vec<Violation> = fields.keys().filter_map(|name| unknown(name)).collect();
+    let mut wrong: Vec<InputError> = fields.keys().filter_map(|name| unknown(name)).collect();
     let request = ScriptRequest {
         topic: required(fields, "topic", "a string", &mut wrong),
         script_type: optional(
@@ -76,7 +68,7 @@ pub fn parse(value: &Value) -> Result<ScriptRequest, Vec<Violation>> {
 }
 
 /// What is wrong with the values of a request; empty when nothing is.
-pub fn validate(request: &ScriptRequest) -> Vec<Violation> {
+pub fn validate(request: &ScriptRequest) -> Vec<InputError> {
     let mut wrong = Vec::new();
     let length = request.topic.chars().count();
     if request.topic.trim().is_empty() || length > TOPIC_CHARS_MAX {
@@ -85,7 +77,7 @@ pub fn validate(request: &ScriptRequest) -> Vec<Violation> {
         } else {
             "none".to_owned()
         };
-        wrong.push(Violation {
+        wrong.push(InputError {
             pointer: "/topic".to_owned(),
             message: format!(
                 "expected 1 to {TOPIC_CHARS_MAX} characters that are not all blank, got {came}"
@@ -93,7 +85,7 @@ pub fn validate(request: &ScriptRequest) -> Vec<Violation> {
         });
     }
     if let Some(c) = request.topic.chars().find(|c| c.is_control()) {
-        wrong.push(Violation {
+        wrong.push(InputError {
             pointer: "/topic".to_owned(),
             message: format!("expected no control characters, got U+{:04X}", u32::from(c)),
         });
@@ -106,7 +98,7 @@ pub fn validate(request: &ScriptRequest) -> Vec<Violation> {
         ));
     }
     if request.seed_urls.len() > SEED_URLS_MAX {
-        wrong.push(Violation {
+        wrong.push(InputError {
             pointer: "/seed_urls".to_owned(),
             message: format!(
                 "expected at most {SEED_URLS_MAX} addresses, got {}",
@@ -118,7 +110,7 @@ pub fn validate(request: &ScriptRequest) -> Vec<Violation> {
         // Asked for by a caller, so the operator's trusted hosts are no excuse here.
         if let Err(refusal) = check_url(url) {
             let came = quoted(&url.as_str().into());
-            wrong.push(Violation {
+            wrong.push(InputError {
                 pointer: format!("/seed_urls/{number}"),
                 message: format!("expected {URL_EXPECTED}, got {came}: {refusal}"),
             });
@@ -135,7 +127,7 @@ fn required<T: DeserializeOwned + Default>(
     fields: &Map<String, Value>,
     name: &str,
     expected: &str,
-    wrong: &mut Vec<Violation>,
+    wrong: &mut Vec<InputError>,
 ) -> T {
     if !fields.contains_key(name) {
         wrong.push(violation(&format!("/{name}"), expected, None));
@@ -148,7 +140,7 @@ fn optional<T: DeserializeOwned + Default>(
     fields: &Map<String, Value>,
     name: &str,
     expected: &str,
-    wrong: &mut Vec<Violation>,
+    wrong: &mut Vec<InputError>,
 ) -> T {
     let Some(value) = fields.get(name) else {
         return T::default();
@@ -159,7 +151,7 @@ fn optional<T: DeserializeOwned + Default>(
     })
 }
 
-fn count(fields: &Map<String, Value>, wrong: &mut Vec<Violation>) -> usize {
+fn count(fields: &Map<String, Value>, wrong: &mut Vec<InputError>) -> usize {
     if fields.contains_key("max_sources") {
         optional(fields, "max_sources", SOURCES_EXPECTED, wrong)
     } else {
@@ -167,7 +159,7 @@ fn count(fields: &Map<String, Value>, wrong: &mut Vec<Violation>) -> usize {
     }
 }
 
-fn urls(fields: &Map<String, Value>, wrong: &mut Vec<Violation>) -> Vec<Url> {
+fn urls(fields: &Map<String, Value>, wrong: &mut Vec<InputError>) -> Vec<Url> {
     let values: Vec<Value> = optional(fields, "seed_urls", "an array of addresses", wrong);
     let mut urls = Vec::new();
     for (number, value) in values.iter().take(SEED_URLS_MAX + 1).enumerate() {
@@ -183,12 +175,12 @@ fn urls(fields: &Map<String, Value>, wrong: &mut Vec<Violation>) -> Vec<Url> {
     urls
 }
 
-fn unknown(name: &str) -> Option<Violation> {
+fn unknown(name: &str) -> Option<InputError> {
     if FIELDS.contains(&name) {
         return None;
     }
     let escaped = name.replace('~', "~0").replace('/', "~1");
-    Some(Violation {
+    Some(InputError {
         pointer: format!("/{escaped}"),
         message: format!(
             "expected one of the fields {}, got {}",
@@ -198,9 +190,9 @@ fn unknown(name: &str) -> Option<Violation> {
     })
 }
 
-fn violation(pointer: &str, expected: &str, came: Option<&Value>) -> Violation {
+fn violation(pointer: &str, expected: &str, came: Option<&Value>) -> InputError {
     let came = came.map_or_else(|| "nothing".to_owned(), quoted);
-    Violation {
+    InputError {
         pointer: pointer.to_owned(),
         message: format!("expected {expected}, got {came}"),
     }

@@ -21,6 +21,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::args::{Bench, Output};
 use crate::command::api::stopped;
+use crate::command::worker;
 use crate::compose;
 use crate::exit::{self, Exit};
 use crate::view::out;
@@ -121,11 +122,7 @@ impl Running {
 
     async fn stop(self) -> Result<(), Exit> {
         self.stop.cancel();
-        let ended = self
-            .worker
-            .await
-            .map_err(|error| Exit::because("the worker broke", &error))?;
-        ended.map_err(|error| Exit::because("the worker ended", &error))
+        worker::ended(self.worker.await)
     }
 }
 
