@@ -70,6 +70,16 @@ pub enum BrokerError {
         /// The bound.
         max: usize,
     },
+    /// More of something than its bound.
+    #[error("{what}: {got}, at most {max} are taken")]
+    TooMany {
+        /// What was too many, in the plural.
+        what: &'static str,
+        /// How many.
+        got: usize,
+        /// The bound.
+        max: usize,
+    },
     /// Anything else the driver says.
     #[error("the store failed")]
     Other(#[source] BoxError),

@@ -9,7 +9,7 @@ use crate::payload::Payload;
 pub mod kind {
     /// A worker began an attempt: `{attempt, worker}`.
     pub const ATTEMPT_STARTED: &str = "attempt_started";
-    /// An attempt failed or the job was parked: `{reason, until, error}`.
+    /// An attempt failed or the job was parked: `{reason, signal?, until, error}`.
     pub const WAITING: &str = "waiting";
     /// The job went back to its lane: `{error}`.
     pub const REQUEUED: &str = "requeued";
@@ -17,6 +17,10 @@ pub mod kind {
     pub const PROGRESS: &str = "progress";
     /// Someone asked a running job to stop.
     pub const CANCEL_REQUESTED: &str = "cancel_requested";
+    /// A signal came: `{name}`.
+    pub const SIGNALLED: &str = "signalled";
+    /// Children were spawned: `{group, count}`.
+    pub const SPAWNED: &str = "spawned";
     /// A finished job was queued again.
     pub const REDRIVEN: &str = "redriven";
 }

@@ -23,7 +23,7 @@ pub struct InvalidId {
 }
 
 impl InvalidId {
-    fn new(what: &'static str, expected: &'static str, got: &str) -> Self {
+    pub(crate) fn new(what: &'static str, expected: &'static str, got: &str) -> Self {
         Self {
             what,
             expected,
