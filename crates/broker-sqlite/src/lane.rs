@@ -14,7 +14,7 @@ use lovage_core::job::Job;
 use lovage_core::queue::Weight;
 use rusqlite::{Connection, params};
 
-use crate::row::parsed;
+use crate::row::{bounded, parsed};
 use crate::statement::{all, execute, sql};
 use crate::writer::Write;
 
@@ -56,16 +56,23 @@ pub(crate) fn leave(write: &Write<'_>, job: &Job) -> Result<(), BrokerError> {
     Ok(())
 }
 
-/// Jobs are given in these turns; says how many of each lane.
+/// How many of the turns each lane has.
+pub(crate) fn shares(lanes: &[Lane], turns: &[Turn]) -> Vec<usize> {
+    let mut shares = vec![0; lanes.len()];
+    for turn in turns {
+        shares[turn.lane] += 1;
+    }
+    shares
+}
+
+/// Jobs are given in these turns.
 pub(crate) fn serve(
     write: &Write<'_>,
     queue: &QueueName,
     lanes: &[Lane],
     turns: &[Turn],
-) -> Result<Vec<usize>, BrokerError> {
-    let mut shares = vec![0_usize; lanes.len()];
+) -> Result<(), BrokerError> {
     for (index, turn) in turns.iter().enumerate() {
-        shares[turn.lane] += 1;
         let priority = lanes[turn.lane].priority;
         let later = turns.get(index + 1).map(|later| lanes[later.lane].priority);
         if later != Some(priority) {
@@ -73,15 +80,16 @@ pub(crate) fn serve(
             execute(write, sql!("band_move"), band)?;
         }
     }
-    for (lane, share) in lanes.iter().zip(&shares).filter(|(_, share)| **share > 0) {
+    let shares = shares(lanes, turns);
+    for (lane, share) in lanes.iter().zip(shares).filter(|(_, share)| *share > 0) {
         let (priority, tenant) = (lane.priority.get(), lane.tenant.as_str());
         execute(
             write,
             sql!("lane_leave"),
-            params![queue.as_str(), priority, tenant, share, lane.moves(*share)],
+            params![queue.as_str(), priority, tenant, share, lane.moves(share)],
         )?;
     }
-    Ok(shares)
+    Ok(())
 }
 
 /// The lanes that the next `want` jobs can come from, in their order.
@@ -105,12 +113,6 @@ pub(crate) fn ready(
             })
         },
     )
-}
-
-/// A small number as what it stands for.
-pub(crate) fn bounded<T: TryFrom<u8>>(number: u8) -> rusqlite::Result<T> {
-    T::try_from(number)
-        .map_err(|_| rusqlite::Error::IntegralValueOutOfRange(0, i64::from(number)))
 }
 
 /// One job's turn.

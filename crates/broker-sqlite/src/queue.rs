@@ -1,14 +1,16 @@
 //! What a queue may give: whether, how many at once, and how fast.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use jiff::Timestamp;
 use lovage_core::error::BrokerError;
-use lovage_core::id::QueueName;
-use lovage_core::queue::{QueueLimits, Rate};
+use lovage_core::id::{QueueName, Tenant};
+use lovage_core::queue::{QueueLimits, Rate, Weight};
 use rusqlite::{Connection, Row, params};
 
-use crate::statement::{execute, first, sql};
+use crate::row::{bounded, parsed};
+use crate::statement::{all, execute, first, sql};
 use crate::writer::Write;
 
 /// A queue as a claim sees it. One that was never used gives nothing.
@@ -66,7 +68,10 @@ impl Queue {
 
     /// How long the rate holds back what is queued.
     pub(crate) fn held_back(&self, now: Timestamp) -> Option<Duration> {
-        let rate = self.limits.rate.filter(|_| self.queued > 0 && !self.paused)?;
+        let rate = self
+            .limits
+            .rate
+            .filter(|_| self.queued > 0 && !self.paused)?;
         let wait = rate.wait(self.next_us, now.as_microsecond());
         (!wait.is_zero()).then_some(wait)
     }
@@ -88,7 +93,24 @@ impl Queue {
     }
 }
 
-/// The limits in a queue's row; weights stand elsewhere.
+/// Whether the queue has jobs that can only start when a running one ends.
+pub(crate) fn awaits_slot(conn: &Connection, queue: &QueueName) -> Result<bool, BrokerError> {
+    let found = first(conn, sql!("queue_limited"), [queue.as_str()], |_| Ok(()))?;
+    Ok(found.is_some())
+}
+
+/// The weights of a queue's tenants that have one of their own.
+pub(crate) fn weights(
+    conn: &Connection,
+    queue: &QueueName,
+) -> Result<BTreeMap<Tenant, Weight>, BrokerError> {
+    let weights = all(conn, sql!("weights_read"), [queue.as_str()], |row| {
+        Ok((parsed(row, "tenant")?, bounded(row.get("weight")?)?))
+    })?;
+    Ok(weights.into_iter().collect())
+}
+
+/// The limits in a queue's row, without its weights.
 pub(crate) fn limits(row: &Row<'_>) -> rusqlite::Result<QueueLimits> {
     let jobs: Option<u32> = row.get("rate_jobs")?;
     let per_ms: Option<u32> = row.get("rate_per_ms")?;

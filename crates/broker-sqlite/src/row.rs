@@ -204,7 +204,11 @@ pub(crate) fn letter(status: Status) -> String {
 }
 
 fn status(row: &Row<'_>) -> rusqlite::Result<Status> {
-    let found: String = row.get("state")?;
+    status_of(&row.get::<_, String>("state")?)
+}
+
+/// The status of a state's letter.
+pub(crate) fn status_of(found: &str) -> rusqlite::Result<Status> {
     Status::ALL
         .into_iter()
         .find(|status| letter(*status) == found)
@@ -228,6 +232,11 @@ where
     T: FromStr<Err: std::error::Error + Send + Sync + 'static>,
 {
     row.get_ref(column)?.as_str()?.parse().map_err(unreadable)
+}
+
+/// A small number as what it stands for.
+pub(crate) fn bounded<T: TryFrom<u8>>(number: u8) -> rusqlite::Result<T> {
+    T::try_from(number).map_err(|_| rusqlite::Error::IntegralValueOutOfRange(0, i64::from(number)))
 }
 
 /// A document in a column, parsed.

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 use lovage_core::error::BrokerError;
+use lovage_core::id::JobId;
 use lovage_core::job::Job;
 use lovage_core::status::Status;
 use lovage_core::{clock, lifecycle, record};
@@ -45,6 +46,11 @@ pub(crate) fn shown(row: &JobRow, record: Option<Vec<u8>>, now: Timestamp) -> Op
         Err(_) if record::is_newer(&record) => None,
         Err(_) => Some(lifecycle::unreadable(row.id, &row.queue, &record, now)),
     }
+}
+
+/// What is said of a job that only a newer program can read.
+pub(crate) fn newer(id: &JobId) -> BrokerError {
+    BrokerError::Corrupt(format!("job {id}, which a newer program wrote,"))
 }
 
 /// Puts a job into the dead list in place of what its record cannot say.

@@ -14,23 +14,33 @@ use crate::{lane, unreadable};
 
 /// Puts due jobs at the back of their lanes, the longest due first, a bounded number.
 pub(crate) fn promote(write: &mut Write<'_>, queue: &QueueName) -> Result<(), BrokerError> {
-    let due = all(
-        write,
-        sql!("due_load"),
-        params![
-            queue.as_str(),
-            write.now.as_millisecond(),
-            limits::PROMOTE_MAX
-        ],
-        row::recorded,
-    )?;
-    for recorded in due {
-        if let Some((row, job)) = unreadable::open(write, recorded)? {
-            let place = row::last_place(write)?;
-            queue_at(write, &row, &job, place)?;
-        }
+    for (row, job) in due(write, queue)? {
+        let place = row::last_place(write)?;
+        queue_at(write, &row, &job, place)?;
     }
     Ok(())
+}
+
+/// Due jobs, read anew after one that cannot be read was moved out of the way:
+/// that may have queued its parent, which then is no longer due.
+fn due(write: &mut Write<'_>, queue: &QueueName) -> Result<Vec<(JobRow, Job)>, BrokerError> {
+    loop {
+        let now = write.now.as_millisecond();
+        let found = all(
+            write,
+            sql!("due_load"),
+            params![queue.as_str(), now, limits::PROMOTE_MAX],
+            row::recorded,
+        )?;
+        let mut due = Vec::with_capacity(found.len());
+        let all = found.len();
+        for recorded in found {
+            due.extend(unreadable::open(write, recorded)?);
+        }
+        if due.len() == all {
+            return Ok(due);
+        }
+    }
 }
 
 /// Puts a waiting job ahead of its lane.

@@ -1,10 +1,8 @@
 //! A job is given a value from outside.
 
-use std::collections::BTreeMap;
-
 use lovage_core::broker::SignalReply;
 use lovage_core::error::BrokerError;
-use lovage_core::event::{self, NewEvent};
+use lovage_core::event::NewEvent;
 use lovage_core::id::JobId;
 use lovage_core::payload::Payload;
 use lovage_core::{checkpoint, limits};
@@ -44,17 +42,8 @@ pub(crate) fn signal(
         });
     }
     insert(write, row.row, &checkpoint::signal(name, data.clone()))?;
-    emit::append(write, row.row, &[signalled(name)])?;
+    emit::append(write, row.row, &[NewEvent::signalled(name)])?;
     wait::signalled(write, &row, name)?;
     write.ring(Topic::Job(*id));
     Ok(SignalReply::Delivered)
-}
-
-fn signalled(name: &str) -> NewEvent {
-    let data = Payload::of(&BTreeMap::from([("name", name)]));
-    NewEvent {
-        kind: event::kind::SIGNALLED.to_owned(),
-        step: None,
-        data: data.expect("a text has a JSON form"),
-    }
 }

@@ -38,7 +38,8 @@ CREATE TABLE children (
   parent INTEGER NOT NULL REFERENCES jobs (row) ON DELETE CASCADE,
   in_group TEXT NOT NULL,
   -- Its id: the parent knows how a child ended even when the child is forgotten.
-  child BLOB NOT NULL,
+  -- A group without children is one row without a child, over from the start.
+  child BLOB,
   ended TEXT CHECK (ended IN ('S', 'F', 'C'))
 ) STRICT;
 CREATE INDEX children_of ON children (parent);
