@@ -9,6 +9,7 @@ use lovage_core::lifecycle;
 use lovage_core::limits;
 use lovage_core::status::Status;
 
+use super::few;
 use super::state::State;
 use super::stored::Stored;
 
@@ -20,13 +21,7 @@ impl State {
             return Ok(());
         }
         let got = parent.children.len() + spawn.children.len();
-        if got > limits::CHILDREN_MAX {
-            return Err(BrokerError::TooMany {
-                what: "children of one job",
-                got,
-                max: limits::CHILDREN_MAX,
-            });
-        }
+        few("children of one job", got, limits::CHILDREN_MAX)?;
         parent.groups.push(spawn.group.clone());
         let event = NewEvent::spawned(&spawn.group, spawn.children.len());
         parent.append(&[event], now);
