@@ -13,7 +13,7 @@ use lovage_core::catalog::{CatalogError, KindSpec};
 use lovage_core::checkpoint::Checkpoint;
 use lovage_core::clock;
 use lovage_core::event::Event;
-use lovage_core::id::{JobId, Priority};
+use lovage_core::id::{JobId, Priority, check_label};
 use lovage_core::job::{Idempotency, Job, NewJob, Unique, Waiting};
 use lovage_core::limits;
 use lovage_core::payload::Payload;
@@ -216,22 +216,6 @@ impl Fields {
             self.refuse(pointer, detail);
         }
     }
-}
-
-/// Checks a key, session or tag.
-pub(crate) fn check_label(text: &str) -> Result<(), String> {
-    let max = limits::KEY_BYTES_MAX;
-    if (1..=max).contains(&text.len()) && !text.contains(char::is_control) {
-        return Ok(());
-    }
-    let got = if text.len() > max {
-        format!("{} bytes", text.len())
-    } else {
-        format!("{text:?}")
-    };
-    Err(format!(
-        "expected 1 to {max} bytes without control characters, got {got}"
-    ))
 }
 
 /// A time for a caller: UTC, to the millisecond.
