@@ -109,8 +109,7 @@ pub type ChildResult = Result<Payload, ChildFailure>;
 pub struct ChildFailure {
     /// The child.
     pub id: JobId,
-    /// [`Status::Failed`], [`Status::Cancelled`], or what it was when its
-    /// result ceased to be kept.
+    /// How it ended; [`Status::Succeeded`] where its result is no longer kept.
     pub status: Status,
     /// What went wrong.
     pub error: JobError,
@@ -199,7 +198,7 @@ impl Context {
             for child in unfinished.clone() {
                 self.journal().cancel(&child.id).await?;
             }
-            self.journal().end_of(&failed.id).await??;
+            self.journal().end_of(failed).await??;
         }
         if unfinished.count() > 0 {
             return Err(park(join, &others));
@@ -212,7 +211,7 @@ impl Context {
         let mut room = limits::CHECKPOINT_BYTES_MAX - 1;
         let mut ends = Vec::with_capacity(children.len());
         for child in children {
-            let end = self.journal().end_of(&child.id).await?;
+            let end = self.journal().end_of(child).await?;
             let bytes = end.as_ref().map_or(0, |result| result.as_str().len() + 1);
             room = room.checked_sub(bytes).ok_or_else(too_large)?;
             ends.push(end);

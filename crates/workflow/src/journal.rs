@@ -43,7 +43,7 @@ pub trait Journal: Send + Sync {
     async fn children(&self) -> Result<Vec<Child>, JournalError>;
 
     /// How a child that is over ended.
-    async fn end_of(&self, child: &JobId) -> Result<ChildResult, JournalError>;
+    async fn end_of(&self, child: &Child) -> Result<ChildResult, JournalError>;
 
     /// Cancels a child, unless it is over.
     async fn cancel(&self, child: &JobId) -> Result<(), JournalError>;

@@ -165,9 +165,9 @@ impl Journal for MemoryJournal {
         Ok(children.iter().map(state).collect())
     }
 
-    async fn end_of(&self, child: &JobId) -> Result<ChildResult, JournalError> {
+    async fn end_of(&self, child: &Child) -> Result<ChildResult, JournalError> {
         let children = self.children.lock().expect("no panic while locked");
-        let found = children.iter().find(|one| one.job.id == *child);
+        let found = children.iter().find(|one| one.job.id == child.id);
         let end = found.and_then(|one| one.end.clone());
         end.ok_or_else(|| JournalError::Refused("no such child is over".to_owned()))
     }
