@@ -249,6 +249,7 @@ impl Harness {
             }
             all.reclaimed.extend(swept.reclaimed);
             all.cancelled.extend(swept.cancelled);
+            all.expired.extend(swept.expired);
             all.orphans.extend(swept.orphans);
         }
         panic!("reclaim finds something to do for ever");

@@ -36,6 +36,35 @@ pub struct NewEvent {
     pub data: Payload,
 }
 
+impl NewEvent {
+    /// `count` children were asked for under the name `group`.
+    pub fn spawned(group: &str, count: usize) -> Self {
+        #[derive(serde::Serialize)]
+        struct Data<'a> {
+            group: &'a str,
+            count: usize,
+        }
+        Self::of_engine(kind::SPAWNED, &Data { group, count })
+    }
+
+    /// A value came under `name`; the value itself is read from the checkpoints.
+    pub fn signalled(name: &str) -> Self {
+        #[derive(serde::Serialize)]
+        struct Data<'a> {
+            name: &'a str,
+        }
+        Self::of_engine(kind::SIGNALLED, &Data { name })
+    }
+
+    fn of_engine(kind: &str, data: &impl serde::Serialize) -> Self {
+        Self {
+            kind: kind.to_owned(),
+            step: None,
+            data: Payload::of(data).expect("names and numbers have a JSON form"),
+        }
+    }
+}
+
 /// An event as it is stored and read.
 ///
 /// The last event of a finished job has its status as type (`succeeded`,

@@ -64,6 +64,7 @@ impl State {
         queue: &QueueName,
         worker: &WorkerId,
         work: bool,
+        now: Timestamp,
     ) -> Option<Wake> {
         let cancelled: Vec<JobId> = self
             .jobs
@@ -79,9 +80,8 @@ impl State {
         if !cancelled.is_empty() {
             return Some(Wake::Cancel(cancelled));
         }
-        let paused = self.queues.get(queue).is_some_and(|queue| queue.paused);
         let any = self.next_in_line(queue, &[]).is_some();
-        (work && any && !paused).then_some(Wake::Work)
+        (work && any && self.room(queue, now) > 0).then_some(Wake::Work)
     }
 }
 
