@@ -13,7 +13,7 @@ use lovage_core::status::{Join, Status, WaitReason};
 use serde::Serialize;
 use sha2::{Digest, Sha256};
 
-use crate::context::Context;
+use crate::context::{Context, JobInfo};
 use crate::error::Failure;
 use crate::replay;
 use crate::step::read;
@@ -64,7 +64,7 @@ impl NewChild {
         })
     }
 
-    fn job(self, parent: &str, group: &str, place: usize) -> NewJob {
+    fn job(self, parent: &JobInfo, group: &str, place: usize) -> NewJob {
         let id = id(parent, group, place, &self);
         NewJob {
             attempts_max: self.attempts_max,
@@ -79,11 +79,13 @@ impl NewChild {
 }
 
 /// The id of a child: every attempt of its parent derives the same one, and
-/// another one where the child's kind or input changed.
-fn id(parent: &str, group: &str, place: usize, child: &NewChild) -> JobId {
-    let place = place.to_string();
+/// another one where the child's kind or input changed. A parent whose id was
+/// used before, by a job that is forgotten, has other children than that job.
+fn id(parent: &JobInfo, group: &str, place: usize, child: &NewChild) -> JobId {
+    let (since, place) = (parent.created_at.to_string(), place.to_string());
     let parts = [
-        parent,
+        &parent.id,
+        &since,
         group,
         &place,
         child.kind.as_str(),
@@ -153,7 +155,7 @@ impl Context {
         }
         let numbered = children.into_iter().enumerate();
         let jobs: Vec<_> = numbered
-            .map(|(place, child)| child.job(&self.job().id, group, place))
+            .map(|(place, child)| child.job(self.job(), group, place))
             .collect();
         let ids: Vec<_> = jobs.iter().map(|job| job.id).collect();
         let (step, fingerprint) = (format!("children:{group}"), replay::fingerprint(&ids)?);

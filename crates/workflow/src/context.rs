@@ -25,6 +25,8 @@ use crate::step::Step;
 pub struct JobInfo {
     /// Job id.
     pub id: String,
+    /// When it was enqueued.
+    pub created_at: Timestamp,
     /// Kind.
     pub kind: String,
     /// Number of this attempt, from 1.

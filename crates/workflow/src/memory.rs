@@ -3,6 +3,7 @@
 use std::sync::{Arc, Mutex};
 
 use async_trait::async_trait;
+use jiff::Timestamp;
 use lovage_core::attempt::JobError;
 use lovage_core::broker::Child;
 use lovage_core::checkpoint::{self, Checkpoint};
@@ -35,6 +36,14 @@ struct Spawned {
 }
 
 impl MemoryJournal {
+    /// A journal in which earlier attempts have stored these steps.
+    pub fn with_steps(steps: Vec<Checkpoint>) -> Self {
+        Self {
+            steps: Mutex::new(steps),
+            ..Self::default()
+        }
+    }
+
     /// What was stored, in order.
     pub fn steps(&self) -> Vec<Checkpoint> {
         self.steps.lock().expect("no panic while locked").clone()
@@ -99,6 +108,7 @@ impl MemoryJournal {
     ) -> Context {
         let job = JobInfo {
             id: "0199d3a4-7c1e-7b52-9c55-3f1f0c7a2b10".to_owned(),
+            created_at: Timestamp::UNIX_EPOCH,
             kind: "test".to_owned(),
             attempt: number,
             attempts_max: 3,
