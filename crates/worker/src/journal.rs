@@ -172,3 +172,31 @@ impl Journal for LeaseJournal {
         Ok(())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use jiff::Timestamp;
+    use lovage_core::lifecycle;
+
+    use super::*;
+
+    #[test]
+    fn a_child_that_is_no_longer_kept_is_a_failure() {
+        let id = JobId::at(Timestamp::UNIX_EPOCH);
+        let child = Child {
+            id,
+            group: "all".to_owned(),
+            ended: Some(Status::Succeeded),
+        };
+        let new = NewJob::new(id, "page.read".parse().unwrap(), Payload::null());
+        let forgotten = Job {
+            status: Status::Succeeded,
+            ..lifecycle::enqueue(&new, Timestamp::UNIX_EPOCH)
+        };
+        for kept in [None, Some(forgotten)] {
+            let failure = ended(&child, kept).unwrap_err();
+            assert_eq!(failure.error.code, "result_expired");
+            assert_eq!((failure.id, failure.status), (id, Status::Succeeded));
+        }
+    }
+}
