@@ -197,7 +197,7 @@ fn links(job: &Job) -> Links {
         events: below("events"),
         result: below("result"),
         checkpoints: below("checkpoints"),
-        children: below("children"),
+        children: Some(below("children")),
         signals: unfinished.then(|| below("signals")),
         cancel: unfinished.then(|| below("cancel")),
         retry: retryable.then(|| below("retry")),

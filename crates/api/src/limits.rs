@@ -84,8 +84,7 @@ pub(crate) fn limits_view(limits: &QueueLimits) -> LimitsView {
 
 /// In whole seconds; a thousandfold where a time has none.
 fn rate_view(rate: &Rate) -> RateView {
-    let whole = rate.per_ms % 1_000 == 0;
-    let (jobs, per_s) = if whole {
+    let (jobs, per_s) = if rate.per_ms.is_multiple_of(1_000) {
         (u64::from(rate.jobs), rate.per_ms / 1_000)
     } else {
         (u64::from(rate.jobs) * 1_000, rate.per_ms)

@@ -304,7 +304,8 @@ pub struct Links {
     /// What its steps stored.
     pub checkpoints: String,
     /// The jobs it spawned.
-    pub children: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub children: Option<String>,
     /// `POST` here to give it a signal; absent when it is over.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub signals: Option<String>,
@@ -459,6 +460,7 @@ pub struct QueueView {
     /// Gives no jobs until resumed.
     pub paused: bool,
     /// How many jobs it gives at once and how fast, and how tenants share them.
+    #[serde(default)]
     pub limits: LimitsView,
     /// Jobs not before their time.
     pub scheduled: u64,

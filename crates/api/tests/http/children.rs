@@ -44,19 +44,13 @@ async fn a_parent_shows_its_children_and_they_show_it() {
     assert_eq!(child.parent_id, Some(parent));
 
     server.client.cancel(first.id.uuid()).await.unwrap();
-    let list: Value = server
-        .get(&waits.links.children)
-        .await
-        .json()
-        .await
-        .unwrap();
+    let path = waits.links.children.unwrap();
+    let list: Value = server.get(&path).await.json().await.unwrap();
     let expected = json!({"children": [
         {"id": first.id, "group": "pages", "ended": "cancelled"},
         {"id": second.id, "group": "pages", "ended": null},
     ]});
     assert_eq!(list, expected);
-    let unknown = server
-        .get(&format!("{}?limit=1", waits.links.children))
-        .await;
+    let unknown = server.get(&format!("{path}?limit=1")).await;
     assert_eq!(unknown.status(), 422);
 }
