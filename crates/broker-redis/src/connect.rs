@@ -177,6 +177,24 @@ impl Store {
         Ok(names.into_iter().collect())
     }
 
+    /// Makes a queue known before its first use by this process.
+    pub(crate) async fn know_queue(&self, queue: &QueueName) -> Result<(), BrokerError> {
+        if self.knows(queue) {
+            return Ok(());
+        }
+        let mut add = redis::pipe();
+        add.sadd(self.keys.queues(), queue.as_str()).ignore();
+        self.send::<()>(&add).await?;
+        let mut queues = self.queues.write().unwrap_or_else(PoisonError::into_inner);
+        queues.insert(queue.clone());
+        Ok(())
+    }
+
+    fn knows(&self, queue: &QueueName) -> bool {
+        let queues = self.queues.read().unwrap_or_else(PoisonError::into_inner);
+        queues.contains(queue)
+    }
+
     /// Which queue a job is in.
     pub(crate) async fn locate(&self, id: &JobId) -> Result<Option<QueueName>, BrokerError> {
         let known: Vec<QueueName> = {

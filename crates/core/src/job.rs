@@ -70,6 +70,10 @@ pub struct NewJob {
     pub traceparent: Option<String>,
     /// The job that spawned it, in the same queue; set by [`crate::broker::Broker::spawn`] only.
     pub parent: Option<JobId>,
+    /// Whether its input is kept once it has succeeded. Without it the finished
+    /// job is smaller and settles faster; one that did not succeed keeps its
+    /// input in any case, to be run again.
+    pub keep_input: bool,
     /// How long its result is kept.
     pub keep: Duration,
     /// How long it stays in the dead list if it fails.
@@ -97,6 +101,7 @@ impl NewJob {
             tags: Vec::new(),
             traceparent: None,
             parent: None,
+            keep_input: true,
             keep: limits::KEEP,
             keep_dead: limits::KEEP_DEAD,
         }

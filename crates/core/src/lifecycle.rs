@@ -305,6 +305,9 @@ pub fn apply(job: &Job, next: &Next, now: Timestamp) -> Job {
             after.finished_at = Some(now);
             after.keep_until = Some(clock::after(now, keep));
             after.result = result.clone();
+            if *status == Status::Succeeded && !job.keep_input {
+                after.asked.input = Payload::null();
+            }
             after.error = None;
             remember(&mut after, job.worker, error, now);
         }

@@ -148,6 +148,7 @@ fn parse(id: JobId, queue: &QueueName, record: &[u8]) -> Option<Job> {
         tags: body.tags,
         traceparent: body.traceparent,
         parent: body.parent,
+        keep_input: !body.drop_input,
         keep: body.keep.map_or(limits::KEEP, Duration::from_millis),
         keep_dead: body
             .keep_dead
@@ -211,6 +212,8 @@ struct Body {
     traceparent: Option<String>,
     #[serde(rename = "pa", default, skip_serializing_if = "Option::is_none")]
     parent: Option<JobId>,
+    #[serde(rename = "di", default, skip_serializing_if = "std::ops::Not::not")]
+    drop_input: bool,
     #[serde(rename = "ke", default, skip_serializing_if = "Option::is_none")]
     keep: Option<u64>,
     #[serde(rename = "kd", default, skip_serializing_if = "Option::is_none")]
@@ -304,6 +307,7 @@ impl From<&Job> for Body {
             tags: job.tags.clone(),
             traceparent: job.traceparent.clone(),
             parent: job.parent,
+            drop_input: !job.keep_input,
             keep: unusual(job.keep, limits::KEEP),
             keep_dead: unusual(job.keep_dead, limits::KEEP_DEAD),
             waiting: job.waiting.as_ref().map(|waiting| {

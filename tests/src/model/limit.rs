@@ -3,34 +3,20 @@
 use std::time::Duration;
 
 use jiff::Timestamp;
-use lovage_core::error::BrokerError;
 use lovage_core::id::QueueName;
-use lovage_core::limits;
 use lovage_core::queue::{QueueLimits, Weight};
 
 use super::state::{Lane, State};
 
 impl State {
     /// Sets a queue's limits; a rate that is new to it starts anew.
-    pub(super) fn limit(
-        &mut self,
-        queue: &QueueName,
-        limits: &QueueLimits,
-    ) -> Result<(), BrokerError> {
-        if limits.weights.len() > limits::WEIGHTS_MAX {
-            return Err(BrokerError::TooMany {
-                what: "weights",
-                got: limits.weights.len(),
-                max: limits::WEIGHTS_MAX,
-            });
-        }
+    pub(super) fn limit(&mut self, queue: &QueueName, limits: &QueueLimits) {
         let row = self.queue(queue);
         let same_rate = row.limits.rate == limits.rate;
         row.limits = limits.clone();
         if !same_rate {
             self.next_us.remove(queue);
         }
-        Ok(())
     }
 
     /// How many more jobs the queue may start now: none while it is paused.

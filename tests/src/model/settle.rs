@@ -41,7 +41,7 @@ impl State {
     }
 
     /// Ends the running attempt of a job, or the job itself. All that a settle
-    /// changes changes here, the parent included.
+    /// changes changes here, the parents included.
     pub(super) fn end(&mut self, id: &JobId, next: &Next, now: Timestamp) {
         let stored = self.jobs.get_mut(id).expect("the caller holds it");
         let running = Job {
@@ -59,7 +59,7 @@ impl State {
         if job.status.is_final() {
             self.free_unique(&job);
             self.count(&job);
-            self.tell_parent(&job);
+            self.tell_parents(&job);
         }
         self.enter_lane(id, matches!(next, Next::Requeue { front: true, .. }));
         self.go_on(id);
@@ -136,7 +136,7 @@ impl State {
             return RedriveReply::Duplicate(holder);
         }
         self.hold_unique(&job, now);
-        self.tell_parent(&job);
+        self.tell_parents(&job);
         if let Some(stored) = self.jobs.get_mut(id) {
             let ended = stored.job.final_event();
             stored.append(ended.as_slice(), now);
