@@ -79,7 +79,7 @@ impl Store {
             ask.cmd("HMGET").arg(self.keys.counters(queue)).arg(&fields);
             ask.hlen(self.keys.running(queue));
         }
-        let rows: Vec<([Option<i64>; 7], u64)> = self.send(&ask).await?;
+        let rows: Vec<([Option<i64>; 7], u64)> = self.send_each(&ask).await?;
         Ok(queues
             .into_iter()
             .zip(rows)
