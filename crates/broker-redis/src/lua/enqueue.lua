@@ -1,5 +1,5 @@
 -- Stores jobs, each accepted or refused alone, or all or none of them.
--- KEYS[1..n-1] queue prefixes   KEYS[n] set of all queues
+-- KEYS[1..] queue prefixes
 -- ARGV[2] 1 = all or none   ARGV[3] number of jobs, then for each:
 --   number of its queue in KEYS, id, lane, record, due ms or 0,
 --   unique key or '', held until ms or 0 (until it is final),
@@ -200,9 +200,6 @@ for _, lane in ipairs(order) do
   Q = lane.prefix
   push(lane.lane, lane.ids, false)
   wake_one()
-end
-for i = 1, #KEYS - 1 do
-  redis.call('SADD', KEYS[#KEYS], string.match(KEYS[i], '{(.-)}'))
 end
 flush()
 return answers

@@ -1,5 +1,7 @@
 //! Storing new jobs.
 
+use std::collections::BTreeSet;
+
 use jiff::Timestamp;
 use lovage_core::broker::Enqueued;
 use lovage_core::clock;
@@ -28,10 +30,44 @@ impl Store {
         new: &[NewJob],
         atomic: bool,
     ) -> Result<Vec<Enqueued>, BrokerError> {
+        let queues: BTreeSet<&QueueName> = new.iter().map(|job| &job.queue).collect();
+        let queues: Vec<&QueueName> = queues.into_iter().collect();
+        self.know_queues(&queues).await?;
+        let all: Vec<&NewJob> = new.iter().collect();
+        let together = |queue: &&QueueName| self.holds_together(queues[0], queue);
+        if queues.iter().all(together) {
+            return self.enqueue_together(&all, atomic).await;
+        }
+        if atomic {
+            return Err(BrokerError::Divided {
+                queues: queues.len(),
+            });
+        }
+        // No script touches two slots; queues have nothing in common that could be decided at once.
+        let mut answers = vec![None; all.len()];
+        for queue in &queues {
+            let places = (0..all.len()).filter(|at| all[*at].queue == **queue);
+            let places: Vec<usize> = places.collect();
+            let jobs: Vec<&NewJob> = places.iter().map(|at| all[*at]).collect();
+            let answered = self.enqueue_together(&jobs, false).await?;
+            for (at, answer) in places.into_iter().zip(answered) {
+                answers[at] = Some(answer);
+            }
+        }
+        let answers = answers.into_iter().collect::<Option<_>>();
+        Ok(answers.expect("every job is in one of the queues"))
+    }
+
+    /// Stores jobs of queues whose keys one script may touch.
+    async fn enqueue_together(
+        &self,
+        new: &[&NewJob],
+        atomic: bool,
+    ) -> Result<Vec<Enqueued>, BrokerError> {
         let now = self.time.now();
         let jobs: Vec<(&NewJob, Job, Vec<u8>)> = new
             .iter()
-            .map(|new| {
+            .map(|&new| {
                 let job = lifecycle::enqueue(new, now);
                 let record = record::encode(&job);
                 (new, job, record)
@@ -64,7 +100,6 @@ impl Store {
         for queue in &queues {
             call.key(self.keys.queue(queue));
         }
-        call.key(self.keys.queues());
         call.arg(self.time.argument()).arg(i32::from(atomic));
         call.arg(jobs.len());
         for (new, job, record) in jobs {
@@ -72,7 +107,7 @@ impl Store {
             call.arg(place.expect("every job's queue was listed") + 1);
             describe(&mut call, new, job, record, now);
         }
-        let answers: Vec<(String, String)> = self.call(&call).await?;
+        let answers: Vec<(String, String)> = self.call_kept(&call).await?;
         answers
             .iter()
             .map(|(letter, id)| read(letter, id))

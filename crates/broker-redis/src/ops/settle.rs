@@ -123,7 +123,7 @@ impl Store {
         for ending in endings {
             describe(&mut call, ending);
         }
-        let answers: Vec<i64> = self.call(&call).await?;
+        let answers: Vec<i64> = self.call_kept(&call).await?;
         Ok(answers
             .into_iter()
             .map(|answer| match answer {
