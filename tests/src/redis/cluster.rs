@@ -138,6 +138,14 @@ impl RedisCluster {
         self.servers[at].kill().await;
     }
 
+    /// Starts a server that was killed; it follows the master that replaced it.
+    ///
+    /// # Panics
+    /// When it does not come up.
+    pub async fn restart(&mut self, at: usize) {
+        self.servers[at].restart().await;
+    }
+
     /// Waits until another master than the one at this place has the key.
     ///
     /// # Panics
