@@ -141,7 +141,7 @@ impl RedisServer {
 
     /// Sends one command on a connection of its own and returns the reply as text.
     ///
-    /// Enough for `PING`, `INFO`, `FLUSHALL` and `CONFIG SET`: replies that are arrays are not read.
+    /// An array is given line by line.
     ///
     /// # Errors
     /// When the server cannot be reached or answers with an error.
@@ -236,19 +236,28 @@ async fn send(port: u16, words: &[&str]) -> io::Result<String> {
         request.push_str(&format!("${}\r\n{word}\r\n", word.len()));
     }
     stream.write_all(request.as_bytes()).await?;
-    let mut line = String::new();
-    stream.read_line(&mut line).await?;
-    let line = line.trim_end();
-    match line.split_at_checked(1) {
-        Some(("+" | ":", text)) => Ok(text.to_owned()),
-        Some(("$", length)) => {
-            let length = length.parse().map_err(io::Error::other)?;
-            let mut bulk = vec![0; length];
-            stream.read_exact(&mut bulk).await?;
-            String::from_utf8(bulk).map_err(io::Error::other)
+    let (mut parts, mut left) = (Vec::new(), 1);
+    while left > 0 {
+        left -= 1;
+        let mut line = String::new();
+        stream.read_line(&mut line).await?;
+        let line = line.trim_end();
+        match line.split_at_checked(1) {
+            Some(("+" | ":", text)) => parts.push(text.to_owned()),
+            Some(("$", length)) => parts.push(read_bulk(&mut stream, length).await?),
+            Some(("*", count)) => left += count.parse::<usize>().map_err(io::Error::other)?,
+            _ => return Err(io::Error::other(line.to_owned())),
         }
-        _ => Err(io::Error::other(line.to_owned())),
     }
+    Ok(parts.join("\n"))
+}
+
+async fn read_bulk(stream: &mut BufReader<TcpStream>, length: &str) -> io::Result<String> {
+    let length: usize = length.parse().map_err(io::Error::other)?;
+    let mut bulk = vec![0; length + 2];
+    stream.read_exact(&mut bulk).await?;
+    bulk.truncate(length);
+    String::from_utf8(bulk).map_err(io::Error::other)
 }
 
 #[cfg(test)]

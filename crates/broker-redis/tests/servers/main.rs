@@ -7,4 +7,6 @@
 )]
 
 mod cluster;
+mod sentinel;
 mod support;
+mod tls;
