@@ -31,6 +31,8 @@ const REPLY_MAX: Duration = Duration::from_secs(10);
 const AGREED_MAX: Duration = Duration::from_secs(30);
 /// Pause between two looks at servers that have not agreed yet.
 const AGREED_PAUSE: Duration = Duration::from_millis(50);
+/// A master waits 5 s for further replicas before it sends its data to the first.
+const SYNC_AT_ONCE: [&str; 2] = ["--repl-diskless-sync-delay", "0"];
 /// Ports tried before giving up: another process may take one between its choice and the start.
 const PORTS_TRIED: usize = 10;
 

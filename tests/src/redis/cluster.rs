@@ -2,7 +2,7 @@
 
 use futures_util::future::join_all;
 
-use super::{RedisServer, agreed, free_port};
+use super::{RedisServer, SYNC_AT_ONCE, agreed};
 
 const MASTERS: usize = 3;
 const SLOTS: usize = 16_384;
@@ -38,18 +38,19 @@ impl RedisCluster {
     /// As [`RedisCluster::start`].
     pub async fn start_with(args: &[&str]) -> Self {
         let servers = (0..MASTERS * 2).map(|_| async {
-            let bus = free_port().to_string();
-            let mut all = vec!["--cluster-enabled", "yes", "--cluster-port", &bus];
+            let mut all = vec!["--cluster-enabled", "yes"];
             all.extend(["--cluster-node-timeout", NODE_TIMEOUT_MS]);
+            all.extend(SYNC_AT_ONCE);
             // A replica that has just begun to follow may take over, as in a test it must.
             all.extend(["--cluster-replica-validity-factor", "0"]);
             all.extend(args);
-            (RedisServer::start_with(&all).await, bus)
+            RedisServer::start_with(&all).await
         });
-        let (servers, buses): (Vec<_>, Vec<_>) = join_all(servers).await.into_iter().unzip();
-        let cluster = Self { servers };
+        let cluster = Self {
+            servers: join_all(servers).await,
+        };
         cluster.share_slots().await;
-        cluster.meet(&buses[0]).await;
+        cluster.meet().await;
         cluster.replicate().await;
         cluster
     }
@@ -65,10 +66,10 @@ impl RedisCluster {
         }
     }
 
-    async fn meet(&self, bus: &str) {
+    async fn meet(&self) {
         let port = self.servers[0].port().to_string();
         for server in &self.servers[1..] {
-            tell(server, &["CLUSTER", "MEET", "127.0.0.1", &port, bus]).await;
+            tell(server, &["CLUSTER", "MEET", "127.0.0.1", &port]).await;
         }
         let all = format!("cluster_known_nodes:{}\r", self.servers.len());
         self.all_say(&["CLUSTER", "INFO"], &all).await;

@@ -2,7 +2,7 @@
 
 use futures_util::future::join_all;
 
-use super::{Mode, RedisServer, agreed};
+use super::{Mode, RedisServer, SYNC_AT_ONCE, agreed};
 
 /// What the sentinels call the master.
 const NAME: &str = "main";
@@ -21,9 +21,12 @@ impl SentinelGroup {
     /// # Panics
     /// As [`RedisServer::start`], or when they do not find one another.
     pub async fn start() -> Self {
-        let master = RedisServer::start().await;
-        let port = master.port().to_string();
-        let replica = RedisServer::start_with(&["--replicaof", "127.0.0.1", &port]).await;
+        let (master, replica) = tokio::join!(
+            RedisServer::start_with(&SYNC_AT_ONCE),
+            RedisServer::start_with(&SYNC_AT_ONCE)
+        );
+        follow(&replica, &master).await;
+        let port = master.port();
         let settings = format!(
             "sentinel monitor {NAME} 127.0.0.1 {port} 2\n\
              sentinel down-after-milliseconds {NAME} 1000\n\
@@ -71,12 +74,14 @@ impl SentinelGroup {
         self.servers[at].kill().await;
     }
 
-    /// Starts a server that was killed; a sentinel makes it a replica if another leads.
+    /// Starts a server that was killed, as a replica of the other.
     ///
     /// # Panics
     /// When it does not come up.
     pub async fn restart(&mut self, at: usize) {
         self.servers[at].restart().await;
+        // Left alone, the sentinels would do this some seconds later.
+        follow(&self.servers[at], &self.servers[1 - at]).await;
     }
 
     /// Waits until every sentinel says that this server is the master, and that
@@ -116,4 +121,10 @@ impl SentinelGroup {
         })
         .await;
     }
+}
+
+async fn follow(replica: &RedisServer, master: &RedisServer) {
+    let port = master.port().to_string();
+    let told = replica.command(&["REPLICAOF", "127.0.0.1", &port]).await;
+    told.expect("a server can be made a replica");
 }

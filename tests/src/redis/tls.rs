@@ -2,7 +2,10 @@
 
 use std::path::PathBuf;
 
-use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, IsCa, Issuer, KeyPair};
+use rcgen::{
+    BasicConstraints, CertificateParams, CertifiedIssuer, DistinguishedName, DnType, IsCa, Issuer,
+    KeyPair,
+};
 use tempfile::TempDir;
 
 use super::{RedisServer, free_port};
@@ -22,6 +25,7 @@ impl Certificates {
         let dir = tempfile::tempdir().expect("a temporary folder can be made");
         let made = Self { dir };
         let mut authority = CertificateParams::default();
+        authority.distinguished_name = named("authority");
         authority.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
         let key = KeyPair::generate().expect("a key can be made");
         let authority =
@@ -34,7 +38,8 @@ impl Certificates {
 
     fn sign(&self, authority: &Issuer<'_, KeyPair>, who: &str, name: &str) {
         let key = KeyPair::generate().expect("a key can be made");
-        let params = CertificateParams::new([name.to_owned()]).expect("a plain name");
+        let mut params = CertificateParams::new([name.to_owned()]).expect("a plain name");
+        params.distinguished_name = named(who);
         let signed = params.signed_by(&key, authority).expect("it can be signed");
         self.write(&format!("{who}.pem"), &signed.pem());
         self.write(&format!("{who}.key"), &key.serialize_pem());
@@ -75,6 +80,13 @@ impl Certificates {
         let words = pairs.map(|(name, value)| [name.to_owned(), value]);
         words.into_iter().flatten().collect()
     }
+}
+
+/// A name of its own: OpenSSL takes a certificate of its authority's name for self-signed.
+fn named(who: &str) -> DistinguishedName {
+    let mut name = DistinguishedName::new();
+    name.push(DnType::CommonName, who);
+    name
 }
 
 /// A server with a port for TLS beside the plain one that tests use to set it up.

@@ -10,3 +10,4 @@ mod cluster;
 mod sentinel;
 mod support;
 mod tls;
+mod valkey;
