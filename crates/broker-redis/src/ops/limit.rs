@@ -19,7 +19,7 @@ impl Store {
             let what = "weights of one queue";
             return Err(BrokerError::TooMany { what, got, max });
         }
-        self.know_queue(queue).await?;
+        self.know_queues(&[queue]).await?;
         let all = serde_json::to_string(wanted).expect("limits have a JSON form");
         let number =
             |number: Option<i64>| number.map_or(String::new(), |number| number.to_string());
@@ -38,6 +38,6 @@ impl Store {
         for (tenant, weight) in &wanted.weights {
             call.arg(tenant.as_str()).arg(weight.step());
         }
-        self.call(&call).await
+        self.call_kept(&call).await
     }
 }

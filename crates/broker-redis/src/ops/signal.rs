@@ -39,7 +39,7 @@ impl Store {
         let kept = checkpoint::signal(name, data.clone());
         let told = Payload::of(&Signalled { name }).expect("a name has a JSON form");
         let answer: String = self
-            .call(
+            .call_kept(
                 script::SIGNAL
                     .key(self.keys.queue(&queue))
                     .arg(self.time.argument())

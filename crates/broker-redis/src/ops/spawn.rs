@@ -64,7 +64,7 @@ impl Store {
                 .arg(indexes.len())
                 .arg(indexes);
         }
-        match self.call(&call).await? {
+        match self.call_kept(&call).await? {
             SPAWNED => Ok(()),
             LEASE_LOST => Err(BrokerError::LeaseLost),
             total => too_many(usize::try_from(total).unwrap_or(usize::MAX)),
