@@ -9,7 +9,7 @@ use std::fmt::Debug;
 use std::sync::Arc;
 use std::time::Duration;
 
-use lovage_core::broker::{Broker, CancelReply, Claim, Claims, Enqueued, Settle, Swept};
+use lovage_core::broker::{Broker, Claim, Claims, Enqueued, Settle, Spawn, Swept};
 use lovage_core::error::BrokerError;
 use lovage_core::event::{Event, kind};
 use lovage_core::id::{JobId, QueueName, WorkerId};
@@ -193,25 +193,35 @@ impl Sim {
                 self.extend(&queue, &worker).await;
             }
             Operation::Checkpoint(lease, step, events) => {
-                self.touched.insert(lease.job);
+                self.touch(&lease.job);
                 let answer = store.checkpoint(&lease, &step, &events).await;
                 same(answer, model.checkpoint(&lease, &step, &events).await);
             }
             Operation::Emit(lease, events) => {
-                self.touched.insert(lease.job);
+                self.touch(&lease.job);
                 let answer = store.emit(&lease, &events).await;
                 same(answer, model.emit(&lease, &events).await);
+            }
+            Operation::Spawn(spawn) => self.spawn(&spawn).await,
+            Operation::Signal(id, name, data) => {
+                let answer = store.signal(&id, &name, &data).await;
+                same(answer, model.signal(&id, &name, &data).await);
+                self.touch(&id);
             }
             Operation::Settle(settles) => self.settle(settles).await,
             Operation::Cancel(id) => self.cancel(id).await,
             Operation::Redrive(id) => {
-                self.touched.insert(id);
+                self.touch(&id);
                 let answer = store.redrive(&id).await;
                 self.same_if_sure(answer, model.redrive(&id).await);
             }
             Operation::Pause(queue, paused) => {
                 let answer = store.pause(&queue, paused).await;
                 same(answer, model.pause(&queue, paused).await);
+            }
+            Operation::Limit(queue, limits) => {
+                let answer = store.limit(&queue, &limits).await;
+                same(answer, model.limit(&queue, &limits).await);
             }
             Operation::Advance(by) => self.clock.advance(by),
             Operation::Reclaim => self.reclaim().await,
@@ -241,6 +251,24 @@ impl Sim {
         }
     }
 
+    async fn spawn(&mut self, spawn: &Spawn) {
+        let answer = self.store.broker.spawn(spawn).await;
+        let stored = same(answer, self.model.spawn(spawn).await).is_some();
+        self.touch(&spawn.lease.job);
+        let known = self.model.family(&spawn.lease.job);
+        let children = spawn.children.iter();
+        let children: Vec<NewJob> = children
+            .filter(|child| stored && known.contains(&child.id))
+            .cloned()
+            .collect();
+        self.history.spawned(&children);
+    }
+
+    /// What may change with a job: itself, and jobs that hear of it.
+    fn touch(&mut self, id: &JobId) {
+        self.touched.extend(self.model.family(id));
+    }
+
     /// Extends on both sides; whether the worker is still known.
     async fn extend(&mut self, queue: &QueueName, worker: &WorkerId) -> bool {
         let sorted = |mut ids: Vec<JobId>| {
@@ -257,13 +285,15 @@ impl Sim {
     }
 
     /// A store may give fewer than asked for when it meets expired jobs, so it
-    /// is asked until the queue is empty or it gave enough.
+    /// is asked until it gave enough or takes no more.
     async fn claim(&mut self, ask: Claim) {
         if !self.extend(&ask.queue, &ask.worker).await {
             return;
         }
+        self.end_late_children(&ask.queue).await;
         let mut all = Claims::default();
         for _ in 0..CLAIMS_MAX {
+            let queued = self.queued(&ask.queue).await;
             let want = ask.want - all.claimed.len();
             let more = Claim {
                 want,
@@ -271,9 +301,11 @@ impl Sim {
             };
             let claims = self.store.broker.claim(&more).await;
             let claims = claims.expect("an extended worker may claim");
+            let nothing = claims.claimed.is_empty();
             all.claimed.extend(claims.claimed);
             all.next_due = claims.next_due;
-            if all.claimed.len() >= ask.want || !self.has_work(&ask.queue).await {
+            if all.claimed.len() >= ask.want || (nothing && self.queued(&ask.queue).await == queued)
+            {
                 break;
             }
         }
@@ -320,9 +352,17 @@ impl Sim {
         row.unwrap_or_default()
     }
 
-    async fn has_work(&self, queue: &QueueName) -> bool {
-        let row = self.row(self.store.broker.as_ref(), queue).await;
-        row.queued > 0 && !row.paused
+    /// A claim that finds a child too late queues its parent, for this claim or
+    /// the next: here such children end before.
+    async fn end_late_children(&mut self, queue: &QueueName) {
+        let late = self.model.late(queue);
+        if late.iter().any(|id| self.model.family(id).len() > 1) {
+            self.reclaim().await;
+        }
+    }
+
+    async fn queued(&self, queue: &QueueName) -> u64 {
+        self.row(self.store.broker.as_ref(), queue).await.queued
     }
 
     async fn is_paused(&self, queue: &QueueName) -> bool {
@@ -330,8 +370,9 @@ impl Sim {
     }
 
     async fn settle(&mut self, settles: Vec<Settle>) {
-        self.touched
-            .extend(settles.iter().map(|settle| settle.lease.job));
+        for settle in &settles {
+            self.touch(&settle.lease.job);
+        }
         let answer = self.store.broker.settle(&settles).await;
         let expected = self.model.settle(&settles).await;
         let answers = same(answer, expected).unwrap_or_default();
@@ -339,11 +380,20 @@ impl Sim {
     }
 
     async fn cancel(&mut self, id: JobId) {
-        self.touched.insert(id);
+        self.touch(&id);
+        let mut idle = Vec::new();
+        for id in self.model.family(&id) {
+            let job = self.model.get(&id).await.expect("the model answers");
+            let idle_job = |job: &Job| !job.status.is_final() && job.status != Status::Running;
+            idle.extend(job.filter(idle_job).map(|job| job.id));
+        }
         let answer = self.store.broker.cancel(&id).await;
         let expected = self.model.cancel(&id).await;
-        if matches!(expected, Ok(CancelReply::Cancelled)) {
-            self.history.cancelled(id);
+        for id in idle {
+            let job = self.model.get(&id).await.expect("the model answers");
+            if job.is_some_and(|job| job.status == Status::Cancelled) {
+                self.history.cancelled(id);
+            }
         }
         self.same_if_sure(answer, expected);
     }
@@ -360,10 +410,11 @@ impl Sim {
             expected.cancelled.extend(more.cancelled);
             expected.expired.extend(more.expired);
         }
-        self.touched
-            .extend(expected.reclaimed.iter().map(|(id, _)| *id));
-        self.touched.extend(&expected.cancelled);
-        self.touched.extend(&expected.expired);
+        let reclaimed = expected.reclaimed.iter().map(|(id, _)| id);
+        let ended = expected.cancelled.iter().chain(&expected.expired);
+        for id in reclaimed.chain(ended) {
+            self.touched.extend(self.model.family(id));
+        }
         // Where such a job would stand when it is queued again is free.
         for id in &expected.expired {
             self.history.cancelled(*id);
@@ -433,6 +484,9 @@ impl Sim {
         let steps = store.checkpoints(&id).await.expect("checkpoints answer");
         let expected = model.checkpoints(&id).await.expect("the model answers");
         assert_eq!(steps, expected, "store, model: checkpoints of {id}");
+        let children = store.children(&id).await.expect("children answer");
+        let expected = model.children(&id).await.expect("the model answers");
+        assert_eq!(children, expected, "store, model: children of {id}");
         let events = all_events(store.as_ref(), id).await;
         let expected = all_events(model, id).await;
         assert_eq!(events, expected, "store, model: events of {id}");
