@@ -1,11 +1,12 @@
 //! A store and the model live through one random history in lockstep.
 //!
 //! After every operation their answers are compared, and every now and then
-//! everything that can be seen of them. A difference prints the seed: with it
-//! in `LOVAGE_SEED` the same history happens again.
+//! everything that can be seen of them. Every seed is printed: with it in
+//! `LOVAGE_SEED` the same history happens again.
 
 use std::collections::{BTreeSet, VecDeque};
 use std::fmt::Debug;
+use std::io::Write;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -24,12 +25,15 @@ use crate::harness::Harness;
 use crate::history::{History, Operation};
 use crate::model::ModelBroker;
 
-/// The seed of the history; random when it is not set.
+/// The seed of a single history; without it there are several, of random seeds.
 pub const SEED: &str = "LOVAGE_SEED";
-/// How many operations one history has.
+/// How many operations the histories of one test have together.
 pub const OPERATIONS: &str = "LOVAGE_SIM_OPS";
 
-const OPERATIONS_DEFAULT: usize = 2_000;
+/// With two tests on each of two stores 100,000.
+const OPERATIONS_DEFAULT: usize = 25_000;
+/// Operations of one of several histories: what the model looks through stays few.
+const HISTORY_OPERATIONS: usize = 2_500;
 /// Operations between two looks at what they touched.
 const LOOK_EVERY: usize = 50;
 /// Operations shown with a difference.
@@ -45,15 +49,23 @@ const CLAIMS_MAX: usize = 100;
 macro_rules! broker_simulation {
     ($factory:expr) => {
         #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-        async fn a_random_history_goes_as_in_the_model() {
-            let harness = ($factory)().await;
-            $crate::sim::simulate(harness.into(), $crate::sim::Connection::Good).await;
+        async fn random_histories_go_as_in_the_model() {
+            for history in $crate::sim::histories() {
+                let harness = ($factory)().await;
+                history
+                    .play(harness.into(), $crate::sim::Connection::Good)
+                    .await;
+            }
         }
 
         #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-        async fn a_random_history_with_lost_calls_ends_as_in_the_model() {
-            let harness = ($factory)().await;
-            $crate::sim::simulate(harness.into(), $crate::sim::Connection::Bad).await;
+        async fn random_histories_with_lost_calls_end_as_in_the_model() {
+            for history in $crate::sim::histories() {
+                let harness = ($factory)().await;
+                history
+                    .play(harness.into(), $crate::sim::Connection::Bad)
+                    .await;
+            }
         }
     };
 }
@@ -68,18 +80,49 @@ pub enum Connection {
     Bad,
 }
 
-/// Runs the history of `LOVAGE_SEED` or a random one, `LOVAGE_SIM_OPS` or 2,000
-/// operations long; `None` instead of a store skips it.
+/// What one history is made of.
+#[derive(Debug, Clone, Copy)]
+pub struct Draw {
+    seed: u64,
+    operations: usize,
+}
+
+impl Draw {
+    /// Plays the history to a fresh store; `None` instead of one skips it.
+    ///
+    /// # Panics
+    /// When the store differs from the model.
+    pub async fn play(self, harness: Option<Harness>, connection: Connection) {
+        let Some(harness) = harness else { return };
+        let Self { seed, operations } = self;
+        let store = harness.broker.name();
+        // Past the capture of a test's output, which is shown on failure only.
+        let line = format!("{SEED}={seed} {OPERATIONS}={operations} {store} {connection:?}\n");
+        let shown = std::io::stderr().write_all(line.as_bytes());
+        shown.expect("the standard error is open");
+        run(harness, connection, seed, operations).await;
+    }
+}
+
+/// The histories of one test: the one of `LOVAGE_SEED`, or as many random ones
+/// as have `LOVAGE_SIM_OPS` operations together, or else 25,000.
 ///
 /// # Panics
-/// When the store differs from the model, or a variable is no number.
-pub async fn simulate(harness: Option<Harness>, connection: Connection) {
-    let Some(harness) = harness else { return };
-    let seed = number(SEED).unwrap_or_else(rand::random);
+/// When a variable is no number.
+pub fn histories() -> Vec<Draw> {
     let operations = number(OPERATIONS).map_or(OPERATIONS_DEFAULT, |operations| {
         usize::try_from(operations).unwrap_or(usize::MAX)
     });
-    run(harness, connection, seed, operations).await;
+    if let Some(seed) = number(SEED) {
+        return vec![Draw { seed, operations }];
+    }
+    let starts = (0..operations).step_by(HISTORY_OPERATIONS);
+    starts
+        .map(|start| Draw {
+            seed: rand::random(),
+            operations: HISTORY_OPERATIONS.min(operations - start),
+        })
+        .collect()
 }
 
 fn number(variable: &str) -> Option<u64> {
@@ -145,7 +188,7 @@ impl Drop for Diary {
                 eprintln!("{line}");
             }
             eprintln!(
-                "the same history again: {SEED}={} {OPERATIONS}={} cargo test random_history",
+                "the same history again: {SEED}={} {OPERATIONS}={} cargo test random_histories",
                 self.seed, self.operations
             );
         }
@@ -583,7 +626,7 @@ mod tests {
         let (clock, lease) = (ManualClock::default(), limits::LEASE);
         let model = ModelBroker::new(clock.clone(), lease * 2);
         let harness = Harness::new(Arc::new(model), clock, lease);
-        run(harness, Connection::Good, 1, OPERATIONS_DEFAULT).await;
+        run(harness, Connection::Good, 1, HISTORY_OPERATIONS).await;
     }
 
     #[tokio::test]
