@@ -135,8 +135,8 @@ async fn costs(broker: &SqliteBroker, worker: WorkerId) -> Vec<(&'static str, f6
             .into_iter()
             .map(|claimed| claimed.into_iter().map(done).collect())
             .collect();
-        let mut settles = settles.iter();
-        let settle = || broker.settle(settles.next().unwrap());
+        let mut left = settles.iter();
+        let settle = || broker.settle(left.next().unwrap());
         costs.push((names[1], micros(median(settles.len(), settle).await)));
     }
     costs

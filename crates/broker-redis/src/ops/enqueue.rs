@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 
 use jiff::Timestamp;
+use lovage_core::bound;
 use lovage_core::broker::Enqueued;
 use lovage_core::clock;
 use lovage_core::error::BrokerError;
@@ -32,6 +33,7 @@ impl Store {
         new: &[NewJob],
         atomic: bool,
     ) -> Result<Vec<Enqueued>, BrokerError> {
+        bound::enqueue(new)?;
         let queues: BTreeSet<&QueueName> = new.iter().map(|job| &job.queue).collect();
         let queues: Vec<&QueueName> = queues.into_iter().collect();
         let together = |queue: &&QueueName| self.holds_together(queues[0], queue);

@@ -23,7 +23,10 @@ async fn a_cluster_keeps_every_promise() {
     let cluster = RedisCluster::start().await;
     let config = RedisConfig::new(cluster.url());
     conformance::check_all(|| fresh(config.clone())).await;
-    sim::simulate(Some(fresh(config).await), Connection::Good).await;
+    for history in sim::histories().into_iter().take(1) {
+        let store = fresh(config.clone()).await;
+        history.play(Some(store), Connection::Good).await;
+    }
 }
 
 /// Queues that are spread over all masters.

@@ -22,6 +22,9 @@ async fn valkey_keeps_every_promise() {
     assert!(info.contains("valkey_version:"), "{info}");
     let config = RedisConfig::new(server.url());
     conformance::check_all(|| fresh(config.clone())).await;
-    sim::simulate(Some(fresh(config.clone()).await), Connection::Good).await;
+    for history in sim::histories().into_iter().take(1) {
+        let store = fresh(config.clone()).await;
+        history.play(Some(store), Connection::Good).await;
+    }
     connect(config).await.ping().await.unwrap();
 }
