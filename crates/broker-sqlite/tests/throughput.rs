@@ -135,9 +135,10 @@ async fn costs(broker: &SqliteBroker, worker: WorkerId) -> Vec<(&'static str, f6
             .into_iter()
             .map(|claimed| claimed.into_iter().map(done).collect())
             .collect();
+        let count = settles.len();
         let mut settles = settles.iter();
         let settle = || broker.settle(settles.next().unwrap());
-        costs.push((names[1], micros(median(settles.len(), settle).await)));
+        costs.push((names[1], micros(median(count, settle).await)));
     }
     costs
 }
