@@ -11,6 +11,7 @@
 //! - A full disk refuses every write that needs room, settles too, until there
 //!   is some ([`BrokerError::Full`]); nothing is lost meanwhile.
 
+mod bound;
 mod config;
 mod connect;
 mod error;

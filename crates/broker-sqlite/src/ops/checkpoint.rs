@@ -9,6 +9,7 @@ use lovage_core::lease::Lease;
 use lovage_core::limits;
 use rusqlite::{Connection, params};
 
+use crate::bound;
 use crate::ops::emit;
 use crate::row;
 use crate::statement::{all, execute, sql};
@@ -23,13 +24,7 @@ pub(crate) fn checkpoint(
     events: &[NewEvent],
 ) -> Result<(), BrokerError> {
     let got = checkpoint.value.as_str().len();
-    if got > limits::CHECKPOINT_BYTES_MAX {
-        return Err(BrokerError::TooLarge {
-            what: "checkpoint",
-            got,
-            max: limits::CHECKPOINT_BYTES_MAX,
-        });
-    }
+    bound::bytes("checkpoint", got, limits::CHECKPOINT_BYTES_MAX)?;
     let row = row::held(write, lease)?;
     if insert(write, row.row, checkpoint)? {
         emit::report(write, row.row, events)?;

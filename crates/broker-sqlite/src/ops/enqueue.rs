@@ -11,7 +11,7 @@ use crate::row::Recorded;
 use crate::statement::{execute, sql};
 use crate::wake::Topic;
 use crate::writer::Write;
-use crate::{key, lane, row};
+use crate::{bound, key, lane, row};
 
 /// Stores the jobs, or with `atomic` none of them where one is refused.
 pub(crate) fn enqueue(
@@ -19,6 +19,7 @@ pub(crate) fn enqueue(
     jobs: &[NewJob],
     atomic: bool,
 ) -> Result<Vec<Enqueued>, BrokerError> {
+    bound::count("jobs in one call", jobs.len(), limits::ENQUEUE_BATCH_MAX)?;
     let mut answers = Vec::with_capacity(jobs.len());
     for new in jobs {
         answers.push(enqueue_one(write, new)?);
@@ -60,14 +61,7 @@ fn enqueue_one(write: &mut Write<'_>, new: &NewJob) -> Result<Enqueued, BrokerEr
 /// Refuses an input that is too large.
 pub(crate) fn check_input(new: &NewJob) -> Result<(), BrokerError> {
     let got = new.input.as_str().len();
-    if got > limits::INPUT_BYTES_MAX {
-        return Err(BrokerError::TooLarge {
-            what: "input",
-            got,
-            max: limits::INPUT_BYTES_MAX,
-        });
-    }
-    Ok(())
+    bound::bytes("input", got, limits::INPUT_BYTES_MAX)
 }
 
 /// The same enqueue, sent again after a lost answer, is accepted again.

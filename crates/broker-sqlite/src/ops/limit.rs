@@ -6,6 +6,7 @@ use lovage_core::limits;
 use lovage_core::queue::QueueLimits;
 use rusqlite::params;
 
+use crate::bound;
 use crate::statement::{execute, sql};
 use crate::wake::Topic;
 use crate::writer::Write;
@@ -16,13 +17,7 @@ pub(crate) fn limit(
     queue: &QueueName,
     limits: &QueueLimits,
 ) -> Result<(), BrokerError> {
-    if limits.weights.len() > limits::WEIGHTS_MAX {
-        return Err(BrokerError::TooMany {
-            what: "weights",
-            got: limits.weights.len(),
-            max: limits::WEIGHTS_MAX,
-        });
-    }
+    bound::count("weights", limits.weights.len(), limits::WEIGHTS_MAX)?;
     execute(write, sql!("queue_add"), [queue.as_str()])?;
     execute(
         write,

@@ -11,7 +11,7 @@ use crate::ops::checkpoint::insert;
 use crate::ops::emit;
 use crate::wake::Topic;
 use crate::writer::Write;
-use crate::{row, wait};
+use crate::{bound, row, wait};
 
 /// Keeps the first value of a name, and queues the job if it waits for it (P3).
 pub(crate) fn signal(
@@ -21,13 +21,7 @@ pub(crate) fn signal(
     data: &Payload,
 ) -> Result<SignalReply, BrokerError> {
     let got = data.as_str().len();
-    if got > limits::SIGNAL_BYTES_MAX {
-        return Err(BrokerError::TooLarge {
-            what: "signal",
-            got,
-            max: limits::SIGNAL_BYTES_MAX,
-        });
-    }
+    bound::bytes("signal", got, limits::SIGNAL_BYTES_MAX)?;
     let Some(row) = row::find(write, id)?.filter(|row| !row.is_gone(write.now)) else {
         return Ok(SignalReply::NotFound);
     };

@@ -9,6 +9,7 @@ use lovage_core::status::Status;
 use lovage_core::{lifecycle, limits};
 use rusqlite::params;
 
+use crate::bound;
 use crate::ops::{emit, enqueue};
 use crate::row::{self, JobRow};
 use crate::statement::{execute, first, sql};
@@ -48,20 +49,9 @@ fn count(write: &Write<'_>, parent: &JobRow, group: &str) -> Result<(usize, bool
 }
 
 fn check(spawn: &Spawn, children: usize) -> Result<(), BrokerError> {
-    if spawn.group.len() > limits::KEY_BYTES_MAX {
-        return Err(BrokerError::TooLarge {
-            what: "group of children",
-            got: spawn.group.len(),
-            max: limits::KEY_BYTES_MAX,
-        });
-    }
-    if children > limits::CHILDREN_MAX {
-        return Err(BrokerError::TooMany {
-            what: "children of one job",
-            got: children,
-            max: limits::CHILDREN_MAX,
-        });
-    }
+    let group = spawn.group.len();
+    bound::bytes("group's name", group, limits::KEY_BYTES_MAX)?;
+    bound::count("children of one job", children, limits::CHILDREN_MAX)?;
     spawn.children.iter().try_for_each(enqueue::check_input)
 }
 
