@@ -20,6 +20,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use jiff::Timestamp;
+use lovage_core::bound;
 use lovage_core::broker::{
     Broker, CancelReply, Child, Claim, Claimed, Claims, Enqueued, RedriveReply, Settle, Settled,
     SignalReply, Spawn, Swept, Wake,
@@ -31,7 +32,6 @@ use lovage_core::event::{EventPage, NewEvent};
 use lovage_core::id::{JobId, QueueName, WorkerId};
 use lovage_core::job::{Job, NewJob};
 use lovage_core::lease::Lease;
-use lovage_core::limits;
 use lovage_core::payload::Payload;
 use lovage_core::query::{Filter, JobPage, Page, QueueStats};
 use lovage_core::queue::QueueLimits;
@@ -155,10 +155,7 @@ impl Broker for ModelBroker {
     }
 
     async fn enqueue(&self, jobs: Vec<NewJob>, atomic: bool) -> Result<Vec<Enqueued>, BrokerError> {
-        few("jobs", jobs.len(), limits::ENQUEUE_BATCH_MAX)?;
-        for job in &jobs {
-            small("input", &job.input, limits::INPUT_BYTES_MAX)?;
-        }
+        bound::enqueue(&jobs)?;
         let now = self.clock.now();
         let mut state = self.change();
         let before = atomic.then(|| state.clone());
@@ -230,8 +227,7 @@ impl Broker for ModelBroker {
         checkpoint: &Checkpoint,
         events: &[NewEvent],
     ) -> Result<(), BrokerError> {
-        let value = &checkpoint.value;
-        small("a checkpoint", value, limits::CHECKPOINT_BYTES_MAX)?;
+        bound::checkpoint(checkpoint)?;
         let mut state = self.change();
         let stored = state.leased(lease).ok_or(BrokerError::LeaseLost)?;
         let same = |old: &Checkpoint| {
@@ -252,6 +248,7 @@ impl Broker for ModelBroker {
     }
 
     async fn spawn(&self, spawn: &Spawn) -> Result<(), BrokerError> {
+        bound::spawn(spawn)?;
         self.change().spawn(spawn, self.clock.now())
     }
 
@@ -267,12 +264,12 @@ impl Broker for ModelBroker {
         name: &str,
         data: &Payload,
     ) -> Result<SignalReply, BrokerError> {
-        small("a signal", data, limits::SIGNAL_BYTES_MAX)?;
+        bound::signal(name, data)?;
         Ok(self.change().signal(id, name, data, self.clock.now()))
     }
 
     async fn settle(&self, settles: &[Settle]) -> Result<Vec<Settled>, BrokerError> {
-        few("settles", settles.len(), limits::BATCH_MAX)?;
+        bound::settle(settles)?;
         let now = self.clock.now();
         let mut state = self.change();
         state.new_front();
@@ -339,7 +336,7 @@ impl Broker for ModelBroker {
     }
 
     async fn limit(&self, queue: &QueueName, limits: &QueueLimits) -> Result<(), BrokerError> {
-        few("weights", limits.weights.len(), limits::WEIGHTS_MAX)?;
+        bound::weights(limits)?;
         self.change().limit(queue, limits);
         Ok(())
     }
@@ -361,25 +358,10 @@ impl Broker for ModelBroker {
     }
 }
 
-/// Refuses more than `max` of something.
-fn few(what: &'static str, got: usize, max: usize) -> Result<(), BrokerError> {
-    if got > max {
-        return Err(BrokerError::TooMany { what, got, max });
-    }
-    Ok(())
-}
-
-/// Refuses a value of more than `max` bytes.
-fn small(what: &'static str, value: &Payload, max: usize) -> Result<(), BrokerError> {
-    let got = value.as_str().len();
-    if got > max {
-        return Err(BrokerError::TooLarge { what, got, max });
-    }
-    Ok(())
-}
-
 #[cfg(test)]
 mod tests {
+    use lovage_core::limits;
+
     use super::*;
     use crate::harness::Harness;
 

@@ -107,7 +107,7 @@ impl RedisServer {
     ///
     /// # Errors
     /// When the server cannot be reached or answers with an error.
-    pub async fn command(&self, words: &[&str]) -> io::Result<String> {
+    pub async fn command<W: AsRef<[u8]>>(&self, words: &[W]) -> io::Result<String> {
         timeout(REPLY_MAX, send(self.port, words))
             .await
             .unwrap_or_else(|_| Err(io::ErrorKind::TimedOut.into()))
@@ -157,13 +157,15 @@ fn free_port() -> u16 {
 }
 
 /// One command and its reply in RESP 2.
-async fn send(port: u16, words: &[&str]) -> io::Result<String> {
+async fn send<W: AsRef<[u8]>>(port: u16, words: &[W]) -> io::Result<String> {
     let mut stream = BufReader::new(TcpStream::connect((Ipv4Addr::LOCALHOST, port)).await?);
-    let mut request = format!("*{}\r\n", words.len());
-    for word in words {
-        request.push_str(&format!("${}\r\n{word}\r\n", word.len()));
+    let mut request = format!("*{}\r\n", words.len()).into_bytes();
+    for word in words.iter().map(AsRef::as_ref) {
+        request.extend_from_slice(format!("${}\r\n", word.len()).as_bytes());
+        request.extend_from_slice(word);
+        request.extend_from_slice(b"\r\n");
     }
-    stream.write_all(request.as_bytes()).await?;
+    stream.write_all(&request).await?;
     let mut line = String::new();
     stream.read_line(&mut line).await?;
     let line = line.trim_end();

@@ -11,7 +11,6 @@
 //! - A full disk refuses every write that needs room, settles too, until there
 //!   is some ([`BrokerError::Full`]); nothing is lost meanwhile.
 
-mod bound;
 mod config;
 mod connect;
 mod error;

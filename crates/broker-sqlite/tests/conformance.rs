@@ -2,7 +2,7 @@
 
 #![allow(clippy::unwrap_used, reason = "in a test, an error is a failure")]
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -11,9 +11,10 @@ use lovage_core::broker::Broker;
 use lovage_core::id::JobId;
 use lovage_tests::clock::ManualClock;
 use lovage_tests::harness::Harness;
-use rusqlite::{Connection, params};
 
 const LEASE: Duration = Duration::from_secs(10);
+/// Longest wait for the store to finish its own write.
+const BUSY_MAX: Duration = Duration::from_secs(5);
 
 async fn open(path: PathBuf, clock: ManualClock) -> Arc<dyn Broker> {
     let config = SqliteConfig {
@@ -24,23 +25,32 @@ async fn open(path: PathBuf, clock: ManualClock) -> Arc<dyn Broker> {
     Arc::new(SqliteBroker::open(config).await.unwrap())
 }
 
-async fn corrupt(path: PathBuf, id: JobId, record: Vec<u8>) {
-    let conn = Connection::open(path).unwrap();
-    conn.busy_timeout(LEASE).unwrap();
-    let damage = "UPDATE records SET record = ?2 WHERE job = (SELECT row FROM jobs WHERE id = ?1)";
-    let changed = conn.execute(damage, params![id.uuid().as_bytes(), record]);
-    assert_eq!(changed.unwrap(), 1);
-}
-
 async fn fresh() -> Harness {
     let dir = tempfile::tempdir().unwrap();
     let (path, clock) = (dir.path().join("jobs.db"), ManualClock::default());
-    let file = path.clone();
     let broker = open(path.clone(), clock.clone()).await;
     Harness::new(broker, clock.clone(), LEASE)
-        .corrupting(move |id, record| corrupt(file.clone(), id, record))
-        .reopening(move || open(path.clone(), clock.clone()))
+        .reopening({
+            let path = path.clone();
+            move || open(path.clone(), clock.clone())
+        })
+        .corrupting(move |id, record| {
+            overwrite(&path, id, &record);
+            std::future::ready(())
+        })
         .keeping(dir)
+}
+
+/// Puts other bytes in place of a job's record.
+fn overwrite(path: &Path, id: JobId, record: &[u8]) {
+    let store = rusqlite::Connection::open(path).unwrap();
+    store.busy_timeout(BUSY_MAX).unwrap();
+    let put = "UPDATE records SET record = ?2 WHERE job = (SELECT row FROM jobs WHERE id = ?1)";
+    let id = id.uuid().into_bytes();
+    assert_eq!(
+        store.execute(put, rusqlite::params![id, record]).unwrap(),
+        1
+    );
 }
 
 lovage_tests::broker_conformance!(fresh);

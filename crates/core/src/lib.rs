@@ -8,6 +8,7 @@
 //! place, [`clock::SystemClock`].
 
 pub mod attempt;
+pub mod bound;
 pub mod broker;
 pub mod catalog;
 pub mod checkpoint;

@@ -259,7 +259,7 @@ macro_rules! broker_conformance {
                 a_record_without_a_head_goes_to_the_dead_list: "D1",
                 an_unreadable_child_has_failed: "D1",
                 a_record_of_a_newer_program_is_left_to_it: "D1",
-                a_listing_leaves_out_what_cannot_be_read: "D1",
+                a_listing_goes_on_behind_what_cannot_be_read: "D1",
                 a_sweep_goes_on_behind_what_cannot_be_read: "D1",
             }
             bounds {
@@ -272,7 +272,7 @@ macro_rules! broker_conformance {
                 children_are_bounded: "P2",
                 weights_are_bounded: "C6",
                 the_longest_names_and_keys_are_kept: "E1",
-                the_longest_group_and_signal_names_are_kept: "P2",
+                names_of_groups_and_signals_are_bounded: "P2",
                 a_page_of_a_listing_is_bounded: "Q2",
                 the_events_of_a_job_are_bounded: "V1",
             }

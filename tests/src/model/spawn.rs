@@ -1,15 +1,14 @@
 //! Children, and what their parent hears of them.
 
 use jiff::Timestamp;
+use lovage_core::bound;
 use lovage_core::broker::{Child, Spawn};
 use lovage_core::error::BrokerError;
 use lovage_core::event::NewEvent;
 use lovage_core::job::{Job, NewJob};
 use lovage_core::lifecycle;
-use lovage_core::limits;
 use lovage_core::status::Status;
 
-use super::few;
 use super::state::State;
 use super::stored::Stored;
 
@@ -21,7 +20,7 @@ impl State {
             return Ok(());
         }
         let got = parent.children.len() + spawn.children.len();
-        few("children of one job", got, limits::CHILDREN_MAX)?;
+        bound::children(got)?;
         parent.groups.push(spawn.group.clone());
         let event = NewEvent::spawned(&spawn.group, spawn.children.len());
         parent.append(&[event], now);

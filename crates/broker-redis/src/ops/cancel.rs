@@ -30,14 +30,25 @@ pub(crate) enum Replaced {
 }
 
 impl Store {
-    /// Cancels a job, its unfinished children first.
+    /// Cancels a job that is not over, its unfinished children first.
     pub(crate) async fn cancel(&self, id: &JobId) -> Result<CancelReply, BrokerError> {
-        for child in self.children(id).await? {
-            if child.ended.is_none() {
-                Box::pin(self.cancel(&child.id)).await?;
-            }
+        let mut open = self.children(id).await?;
+        open.retain(|child| child.ended.is_none());
+        if !open.is_empty() && self.is_over(id).await? {
+            open.clear();
+        }
+        for child in open {
+            Box::pin(self.cancel(&child.id)).await?;
         }
         self.cancel_alone(id).await
+    }
+
+    async fn is_over(&self, id: &JobId) -> Result<bool, BrokerError> {
+        let Some(queue) = self.locate(id).await? else {
+            return Ok(true);
+        };
+        let job = self.current(&queue, id, false).await?;
+        Ok(job.is_none_or(|job| job.status.is_final()))
     }
 
     async fn cancel_alone(&self, id: &JobId) -> Result<CancelReply, BrokerError> {

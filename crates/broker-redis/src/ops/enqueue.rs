@@ -1,6 +1,7 @@
 //! Storing new jobs.
 
 use jiff::Timestamp;
+use lovage_core::bound;
 use lovage_core::broker::Enqueued;
 use lovage_core::clock;
 use lovage_core::error::BrokerError;
@@ -30,6 +31,7 @@ impl Store {
         new: &[NewJob],
         atomic: bool,
     ) -> Result<Vec<Enqueued>, BrokerError> {
+        bound::enqueue(new)?;
         let now = self.time.now();
         let mut places: Vec<usize> = (0..new.len()).collect();
         places.sort_by(|a, b| new[*a].queue.cmp(&new[*b].queue));

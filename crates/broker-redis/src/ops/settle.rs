@@ -3,6 +3,7 @@
 use std::collections::HashSet;
 
 use jiff::Timestamp;
+use lovage_core::bound;
 use lovage_core::broker::{Settle, Settled};
 use lovage_core::checkpoint::signal_step;
 use lovage_core::clock;
@@ -84,6 +85,7 @@ impl Ending {
 
 impl Store {
     pub(crate) async fn settle(&self, settles: &[Settle]) -> Result<Vec<Settled>, BrokerError> {
+        bound::settle(settles)?;
         let mut answers = vec![Settled::Fenced; settles.len()];
         let mut places: Vec<usize> = (0..settles.len()).collect();
         places.sort_by(|a, b| settles[*a].lease.queue.cmp(&settles[*b].lease.queue));

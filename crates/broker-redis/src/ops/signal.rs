@@ -1,11 +1,11 @@
 //! Values given to jobs from outside.
 
+use lovage_core::bound;
 use lovage_core::broker::SignalReply;
 use lovage_core::checkpoint;
 use lovage_core::error::BrokerError;
 use lovage_core::event;
 use lovage_core::id::JobId;
-use lovage_core::limits;
 use lovage_core::payload::Payload;
 use lovage_core::status::Status;
 use serde::Serialize;
@@ -28,11 +28,7 @@ impl Store {
         name: &str,
         data: &Payload,
     ) -> Result<SignalReply, BrokerError> {
-        let (got, max) = (data.as_str().len(), limits::SIGNAL_BYTES_MAX);
-        if got > max {
-            let what = "a signal";
-            return Err(BrokerError::TooLarge { what, got, max });
-        }
+        bound::signal(name, data)?;
         let Some(queue) = self.locate(id).await? else {
             return Ok(SignalReply::NotFound);
         };

@@ -1,17 +1,18 @@
 //! Jobs enter the store.
 
+use lovage_core::bound;
 use lovage_core::broker::Enqueued;
 use lovage_core::error::BrokerError;
 use lovage_core::job::{Idempotency, Job, NewJob};
 use lovage_core::status::Status;
-use lovage_core::{lifecycle, limits, record};
+use lovage_core::{lifecycle, record};
 use rusqlite::params;
 
 use crate::row::Recorded;
 use crate::statement::{execute, sql};
 use crate::wake::Topic;
 use crate::writer::Write;
-use crate::{bound, key, lane, row};
+use crate::{key, lane, row};
 
 /// Stores the jobs, or with `atomic` none of them where one is refused.
 pub(crate) fn enqueue(
@@ -19,7 +20,7 @@ pub(crate) fn enqueue(
     jobs: &[NewJob],
     atomic: bool,
 ) -> Result<Vec<Enqueued>, BrokerError> {
-    bound::count("jobs in one call", jobs.len(), limits::ENQUEUE_BATCH_MAX)?;
+    bound::enqueue(jobs)?;
     let mut answers = Vec::with_capacity(jobs.len());
     for new in jobs {
         answers.push(enqueue_one(write, new)?);
@@ -38,7 +39,6 @@ fn is_refused(answer: &Enqueued) -> bool {
 }
 
 fn enqueue_one(write: &mut Write<'_>, new: &NewJob) -> Result<Enqueued, BrokerError> {
-    check_input(new)?;
     if let Some(found) = row::load(write, &new.id)? {
         if !found.0.is_gone(write.now) {
             return Ok(same_id(new, &found));
@@ -56,12 +56,6 @@ fn enqueue_one(write: &mut Write<'_>, new: &NewJob) -> Result<Enqueued, BrokerEr
     }
     insert(write, &job, new.idempotency.as_ref(), false)?;
     Ok(Enqueued::Accepted(new.id))
-}
-
-/// Refuses an input that is too large.
-pub(crate) fn check_input(new: &NewJob) -> Result<(), BrokerError> {
-    let got = new.input.as_str().len();
-    bound::bytes("input", got, limits::INPUT_BYTES_MAX)
 }
 
 /// The same enqueue, sent again after a lost answer, is accepted again.

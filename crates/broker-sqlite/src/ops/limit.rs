@@ -1,12 +1,11 @@
 //! A queue is limited.
 
+use lovage_core::bound;
 use lovage_core::error::BrokerError;
 use lovage_core::id::QueueName;
-use lovage_core::limits;
 use lovage_core::queue::QueueLimits;
 use rusqlite::params;
 
-use crate::bound;
 use crate::statement::{execute, sql};
 use crate::wake::Topic;
 use crate::writer::Write;
@@ -17,7 +16,7 @@ pub(crate) fn limit(
     queue: &QueueName,
     limits: &QueueLimits,
 ) -> Result<(), BrokerError> {
-    bound::count("weights", limits.weights.len(), limits::WEIGHTS_MAX)?;
+    bound::weights(limits)?;
     execute(write, sql!("queue_add"), [queue.as_str()])?;
     execute(
         write,

@@ -1,24 +1,24 @@
 //! An attempt ends.
 
+use lovage_core::bound;
 use lovage_core::broker::{Settle, Settled};
 use lovage_core::error::BrokerError;
 use lovage_core::job::Job;
 use lovage_core::lifecycle::{self, Next};
-use lovage_core::limits;
 use lovage_core::status::Status;
 
 use crate::ops::emit;
 use crate::row::{self, JobRow};
 use crate::wake::Topic;
 use crate::writer::Write;
-use crate::{bound, key, lane, queue, wait};
+use crate::{key, lane, queue, wait};
 
 /// Settles each job that is still held under its token.
 pub(crate) fn settle(
     write: &mut Write<'_>,
     settles: &[Settle],
 ) -> Result<Vec<Settled>, BrokerError> {
-    bound::count("settles in one call", settles.len(), limits::BATCH_MAX)?;
+    bound::settle(settles)?;
     settles
         .iter()
         .map(|settle| settle_one(write, settle))

@@ -1,17 +1,18 @@
 //! A job is given a value from outside.
 
+use lovage_core::bound;
 use lovage_core::broker::SignalReply;
+use lovage_core::checkpoint;
 use lovage_core::error::BrokerError;
 use lovage_core::event::NewEvent;
 use lovage_core::id::JobId;
 use lovage_core::payload::Payload;
-use lovage_core::{checkpoint, limits};
 
 use crate::ops::checkpoint::insert;
 use crate::ops::emit;
 use crate::wake::Topic;
 use crate::writer::Write;
-use crate::{bound, row, wait};
+use crate::{row, wait};
 
 /// Keeps the first value of a name, and queues the job if it waits for it (P3).
 pub(crate) fn signal(
@@ -20,8 +21,7 @@ pub(crate) fn signal(
     name: &str,
     data: &Payload,
 ) -> Result<SignalReply, BrokerError> {
-    let got = data.as_str().len();
-    bound::bytes("signal", got, limits::SIGNAL_BYTES_MAX)?;
+    bound::signal(name, data)?;
     let Some(row) = row::find(write, id)?.filter(|row| !row.is_gone(write.now)) else {
         return Ok(SignalReply::NotFound);
     };

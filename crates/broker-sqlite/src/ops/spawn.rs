@@ -1,15 +1,15 @@
 //! A running job gets children.
 
+use lovage_core::bound;
 use lovage_core::broker::Spawn;
 use lovage_core::error::BrokerError;
 use lovage_core::event::NewEvent;
 use lovage_core::id::JobId;
 use lovage_core::job::NewJob;
+use lovage_core::lifecycle;
 use lovage_core::status::Status;
-use lovage_core::{lifecycle, limits};
 use rusqlite::params;
 
-use crate::bound;
 use crate::ops::{emit, enqueue};
 use crate::row::{self, JobRow};
 use crate::statement::{execute, first, sql};
@@ -18,13 +18,14 @@ use crate::writer::Write;
 
 /// Stores a group of children, unless the job has it already.
 pub(crate) fn spawn(write: &mut Write<'_>, spawn: &Spawn) -> Result<(), BrokerError> {
+    bound::spawn(spawn)?;
     let parent = row::held(write, &spawn.lease)?;
     let group = spawn.group.as_str();
     let (children, known) = count(write, &parent, group)?;
     if known {
         return Ok(());
     }
-    check(spawn, children + spawn.children.len())?;
+    bound::children(children + spawn.children.len())?;
     for new in &spawn.children {
         spawn_one(write, &parent, group, new)?;
     }
@@ -46,13 +47,6 @@ fn count(write: &Write<'_>, parent: &JobRow, group: &str) -> Result<(usize, bool
         |row| Ok((row.get(0)?, row.get(1)?)),
     )?;
     Ok(found.unwrap_or_default())
-}
-
-fn check(spawn: &Spawn, children: usize) -> Result<(), BrokerError> {
-    let group = spawn.group.len();
-    bound::bytes("group's name", group, limits::KEY_BYTES_MAX)?;
-    bound::count("children of one job", children, limits::CHILDREN_MAX)?;
-    spawn.children.iter().try_for_each(enqueue::check_input)
 }
 
 /// Stores a child. Where its id is taken, the job that has it is left as it is
