@@ -8,7 +8,7 @@ use lovage_core::status::Status;
 use lovage_core::{lifecycle, record};
 use rusqlite::params;
 
-use crate::row::JobRow;
+use crate::row::Recorded;
 use crate::statement::{execute, sql};
 use crate::wake::Topic;
 use crate::writer::Write;
@@ -39,11 +39,11 @@ fn is_refused(answer: &Enqueued) -> bool {
 }
 
 fn enqueue_one(write: &mut Write<'_>, new: &NewJob) -> Result<Enqueued, BrokerError> {
-    if let Some((found, record)) = row::load(write, &new.id)? {
-        if !found.is_gone(write.now) {
-            return Ok(same_id(new, &found, record));
+    if let Some(found) = row::load(write, &new.id)? {
+        if !found.0.is_gone(write.now) {
+            return Ok(same_id(new, &found));
         }
-        execute(write, sql!("job_delete"), [found.row])?;
+        execute(write, sql!("job_delete"), [found.0.row])?;
     }
     if let Some(asked) = &new.idempotency
         && let Some(answer) = key::replayed(write, new, asked)?
@@ -59,16 +59,15 @@ fn enqueue_one(write: &mut Write<'_>, new: &NewJob) -> Result<Enqueued, BrokerEr
 }
 
 /// The same enqueue, sent again after a lost answer, is accepted again.
-fn same_id(new: &NewJob, found: &JobRow, record: Option<Vec<u8>>) -> Enqueued {
+fn same_id(new: &NewJob, found: &Recorded) -> Enqueued {
     let idempotency = new.idempotency.as_ref().map(row::idempotency);
     let same = |job: Job| {
         job.kind == new.kind
             && job.queue == new.queue
             && job.input == new.input
-            && found.idempotency == idempotency
+            && found.0.idempotency == idempotency
     };
-    let job = record.and_then(|record| found.job(&record).ok());
-    if job.is_some_and(same) {
+    if row::read(found).is_ok_and(same) {
         Enqueued::Accepted(new.id)
     } else {
         Enqueued::IdTaken(new.id)
