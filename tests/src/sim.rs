@@ -364,13 +364,20 @@ impl Sim {
             }
             expected.reclaimed.extend(more.reclaimed);
             expected.cancelled.extend(more.cancelled);
+            expected.expired.extend(more.expired);
         }
         self.touched
             .extend(expected.reclaimed.iter().map(|(id, _)| *id));
         self.touched.extend(&expected.cancelled);
+        self.touched.extend(&expected.expired);
+        // Where such a job would stand when it is queued again is free.
+        for id in &expected.expired {
+            self.history.cancelled(*id);
+        }
         let sorted = |mut swept: Swept| {
             swept.reclaimed.sort();
             swept.cancelled.sort();
+            swept.expired.sort();
             swept
         };
         self.same_if_sure(Ok(sorted(swept)), Ok(sorted(expected)));
@@ -442,6 +449,7 @@ impl Sim {
             let untouched = QueueStats {
                 queue: row.queue.clone(),
                 paused: row.paused,
+                limits: row.limits.clone(),
                 ..QueueStats::default()
             };
             *row != untouched

@@ -23,6 +23,7 @@ pub mod limits;
 pub mod outcome;
 pub mod payload;
 pub mod query;
+pub mod queue;
 pub mod record;
 pub mod retry;
 pub mod status;
