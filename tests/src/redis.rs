@@ -31,8 +31,9 @@ const REPLY_MAX: Duration = Duration::from_secs(10);
 const AGREED_MAX: Duration = Duration::from_secs(30);
 /// Pause between two looks at servers that have not agreed yet.
 const AGREED_PAUSE: Duration = Duration::from_millis(50);
-/// A master waits 5 s for further replicas before it sends its data to the first.
-const SYNC_AT_ONCE: [&str; 2] = ["--repl-diskless-sync-delay", "0"];
+/// Settings of a server that is to have replicas: without them it waits 5 s for further ones
+/// before it sends its data to the first.
+pub const SYNC_AT_ONCE: [&str; 2] = ["--repl-diskless-sync-delay", "0"];
 /// Ports tried before giving up: another process may take one between its choice and the start.
 const PORTS_TRIED: usize = 10;
 
@@ -139,6 +140,30 @@ impl RedisServer {
             "redis-server did not come up again on port {}",
             self.port
         );
+    }
+
+    /// Makes it a replica of another server; returns when it has what that has.
+    ///
+    /// # Panics
+    /// When it does not become one.
+    pub async fn follow(&self, master: &Self) {
+        let port = master.port.to_string();
+        let told = self.command(&["REPLICAOF", "127.0.0.1", &port]).await;
+        told.expect("a server can be made a replica");
+        self.says(&["INFO", "replication"], "master_link_status:up\r")
+            .await;
+    }
+
+    /// Waits until its answer to a command has this text.
+    ///
+    /// # Panics
+    /// When it does not come to say so.
+    pub async fn says(&self, words: &[&str], wanted: &str) {
+        agreed(wanted, || async {
+            let answer = self.command(words).await;
+            answer.is_ok_and(|answer| answer.contains(wanted))
+        })
+        .await;
     }
 
     /// Sends one command on a connection of its own and returns the reply as text.

@@ -32,8 +32,8 @@ const PEER_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// What all operations go through.
 pub(crate) enum Link {
-    Server(Server),
-    Cluster(Cluster),
+    Server(Box<Server>),
+    Cluster(Box<Cluster>),
 }
 
 /// A server to which a caller has a connection of its own.
@@ -47,11 +47,11 @@ impl Link {
     pub(crate) async fn connect(config: &RedisConfig) -> Result<Self, BrokerError> {
         let address = Address::read(config)?;
         Ok(match &address.kind {
-            Kind::Cluster => Self::Cluster(Cluster::connect(address).await?),
-            Kind::One => Self::Server(Server::connect(&address.nodes[0]).await?),
+            Kind::Cluster => Self::Cluster(Box::new(Cluster::connect(address).await?)),
+            Kind::One => Self::Server(Box::new(Server::connect(&address.nodes[0]).await?)),
             Kind::Sentinel { master } => {
                 let sentinels = server::sentinels(&address, master, &config.sentinel_login)?;
-                Self::Server(Server::follow(sentinels).await?)
+                Self::Server(Box::new(Server::follow(sentinels).await?))
             }
         })
     }

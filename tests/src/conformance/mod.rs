@@ -368,9 +368,11 @@ macro_rules! broker_conformance {
 #[cfg(test)]
 mod tests {
     use std::collections::BTreeSet;
+    use std::panic::AssertUnwindSafe;
     use std::sync::Arc;
     use std::time::Duration;
 
+    use futures_util::FutureExt;
     use lovage_core::{invariant, limits};
 
     use super::*;
@@ -394,8 +396,8 @@ mod tests {
             async move { Harness::new(Arc::new(model), clock, limits::LEASE) }
         };
         check_all(|| fresh(limits::LEASE)).await;
-        let broken = tokio::spawn(check_all(move || fresh(limits::LEASE * 2))).await;
-        let told = broken.unwrap_err().into_panic();
+        let broken = AssertUnwindSafe(check_all(|| fresh(limits::LEASE * 2)));
+        let told = broken.catch_unwind().await.unwrap_err();
         let told = told.downcast_ref::<String>().unwrap();
         assert!(
             told.contains("a_silent_worker_loses_all_its_jobs"),

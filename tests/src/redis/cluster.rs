@@ -84,7 +84,9 @@ impl RedisCluster {
         self.all_say(&["CLUSTER", "INFO"], "cluster_state:ok\r")
             .await;
         for replica in replicas {
-            says(replica, &["INFO", "replication"], "master_link_status:up\r").await;
+            replica
+                .says(&["INFO", "replication"], "master_link_status:up\r")
+                .await;
         }
         // Whoever is asked must know who follows whom, or it could not be replaced.
         for server in &self.servers {
@@ -98,7 +100,7 @@ impl RedisCluster {
 
     async fn all_say(&self, words: &[&str], wanted: &str) {
         for server in &self.servers {
-            says(server, words, wanted).await;
+            server.says(words, wanted).await;
         }
     }
 
@@ -162,14 +164,6 @@ impl RedisCluster {
 async fn tell(server: &RedisServer, words: &[&str]) -> String {
     let answer = server.command(words).await;
     answer.unwrap_or_else(|error| panic!("{words:?}: {error}"))
-}
-
-/// Waits until a server's answer has a line.
-async fn says(server: &RedisServer, words: &[&str], wanted: &str) {
-    agreed(wanted, || async {
-        tell(server, words).await.contains(wanted)
-    })
-    .await;
 }
 
 /// What a server knows of the cluster.

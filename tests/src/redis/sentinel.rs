@@ -2,7 +2,7 @@
 
 use futures_util::future::join_all;
 
-use super::{Mode, RedisServer, SYNC_AT_ONCE, agreed};
+use super::{Mode, RedisServer, SYNC_AT_ONCE};
 
 /// What the sentinels call the master.
 const NAME: &str = "main";
@@ -25,7 +25,7 @@ impl SentinelGroup {
             RedisServer::start_with(&SYNC_AT_ONCE),
             RedisServer::start_with(&SYNC_AT_ONCE)
         );
-        follow(&replica, &master).await;
+        replica.follow(&master).await;
         let port = master.port();
         let settings = format!(
             "sentinel monitor {NAME} 127.0.0.1 {port} 2\n\
@@ -81,7 +81,7 @@ impl SentinelGroup {
     pub async fn restart(&mut self, at: usize) {
         self.servers[at].restart().await;
         // Left alone, the sentinels would do this some seconds later.
-        follow(&self.servers[at], &self.servers[1 - at]).await;
+        self.servers[at].follow(&self.servers[1 - at]).await;
     }
 
     /// Waits until every sentinel says that this server is the master, and that
@@ -93,13 +93,12 @@ impl SentinelGroup {
         let port = self.servers[at].port();
         let line = format!("status=ok,address=127.0.0.1:{port},slaves=1,sentinels={SENTINELS}");
         for sentinel in &self.sentinels {
-            agreed(&line, || async {
-                let info = sentinel.command(&["INFO", "sentinel"]).await;
-                info.is_ok_and(|info| info.contains(&line))
-            })
-            .await;
+            sentinel.says(&["INFO", "sentinel"], &line).await;
         }
-        self.follows(1 - at).await;
+        let other = &self.servers[1 - at];
+        other
+            .says(&["INFO", "replication"], "master_link_status:up\r")
+            .await;
     }
 
     /// Waits until this server is the master and takes writes.
@@ -107,24 +106,7 @@ impl SentinelGroup {
     /// # Panics
     /// When it does not become so.
     pub async fn taken_over(&self, at: usize) {
-        agreed("a replica takes over", || async {
-            let info = self.servers[at].command(&["INFO", "replication"]).await;
-            info.is_ok_and(|info| info.contains("role:master"))
-        })
-        .await;
+        let role = ["INFO", "replication"];
+        self.servers[at].says(&role, "role:master").await;
     }
-
-    async fn follows(&self, at: usize) {
-        agreed("the replica follows", || async {
-            let info = self.servers[at].command(&["INFO", "replication"]).await;
-            info.is_ok_and(|info| info.contains("master_link_status:up"))
-        })
-        .await;
-    }
-}
-
-async fn follow(replica: &RedisServer, master: &RedisServer) {
-    let port = master.port().to_string();
-    let told = replica.command(&["REPLICAOF", "127.0.0.1", &port]).await;
-    told.expect("a server can be made a replica");
 }

@@ -8,8 +8,14 @@ use redis::cluster_async::ClusterConnection;
 use redis::cluster_routing::{Route, RoutingInfo, SingleNodeRoutingInfo, SlotAddr};
 use redis::{Arg, Cmd, Pipeline, RedisError, RedisFuture, RedisResult, Value};
 
+use crate::keys;
+
 /// Longest wait for replicas; well below the longest wait for an answer.
 const REPLICAS_WAIT: Duration = Duration::from_secs(1);
+/// How long a mark stays, in ms.
+const MARK_MS: u64 = 60_000;
+/// A call, its mark, and the wait for both.
+const CALLS: usize = 3;
 /// Where `EVALSHA hash keys key …` has its first key.
 const KEY_AT: usize = 3;
 
@@ -75,7 +81,9 @@ impl ConnectionLike for SlotLine {
 }
 
 /// A connection whose script calls succeed once some replicas have what they
-/// wrote. `WAIT` travels with the call: it counts the writes of its own connection.
+/// wrote. `WAIT` travels with the call: it waits for the writes of its own
+/// connection. So that there is one even where the call was made before and
+/// finds its work done, a mark is written with it.
 pub(super) struct Kept<C> {
     connection: C,
     replicas: u32,
@@ -89,17 +97,19 @@ impl<C> Kept<C> {
         }
     }
 
-    fn with_wait(&self, call: &Cmd) -> Pipeline {
+    fn with_wait(&self, call: &Cmd, key: &[u8]) -> Pipeline {
         let mut pipeline = redis::pipe();
         pipeline.add_command(call.clone());
+        pipeline.pset_ex(keys::mark(key), 1, MARK_MS);
         let patience = REPLICAS_WAIT.as_millis().to_string();
         pipeline.cmd("WAIT").arg(self.replicas).arg(patience);
         pipeline
     }
 
-    /// The answer of the call, where enough replicas have it.
+    /// The answer of the call, where enough replicas have it. A full server takes
+    /// no mark, but the scripts that it lets run still write.
     fn judge(&self, answers: Vec<Value>) -> RedisResult<Value> {
-        let [answer, have]: [Value; 2] = answers
+        let [answer, _mark, have]: [Value; CALLS] = answers
             .try_into()
             .map_err(|_| unknown("no answer to WAIT".to_owned()))?;
         let answer = answer.extract_error()?;
@@ -120,11 +130,12 @@ fn unknown(what: String) -> RedisError {
 impl<C: ConnectionLike + Send> ConnectionLike for Kept<C> {
     fn req_packed_command<'a>(&'a mut self, command: &'a Cmd) -> RedisFuture<'a, Value> {
         Box::pin(async move {
-            if script_key(command).is_none() {
+            let Some(key) = script_key(command) else {
                 return self.connection.req_packed_command(command).await;
-            }
-            let pipeline = self.with_wait(command);
-            let answers = self.connection.req_packed_commands(&pipeline, 0, 2).await?;
+            };
+            let pipeline = self.with_wait(command, key);
+            let answers = self.connection.req_packed_commands(&pipeline, 0, CALLS);
+            let answers = answers.await?;
             self.judge(answers)
         })
     }
@@ -193,19 +204,19 @@ mod tests {
         };
         let mut kept = Kept::new(told, replicas);
         let script = Script::new("return 1");
-        let answer = script.key("{q}k").invoke_async(&mut kept).await;
+        let answer = script.key("{q}:").invoke_async(&mut kept).await;
         (answer, kept.connection.sent)
     }
 
     #[tokio::test]
     async fn a_call_is_kept_when_enough_replicas_have_it() {
-        let (answer, sent) = call(&[Value::Int(7), Value::Int(2)], 2).await;
+        let (answer, sent) = call(&[Value::Int(7), Value::Okay, Value::Int(2)], 2).await;
         assert_eq!(answer.unwrap(), 7);
         assert!(
-            sent[0].contains("EVALSHA") && sent[1].contains("WAIT"),
+            sent[0].contains("EVALSHA") && sent[2].contains("WAIT"),
             "{sent:?}"
         );
-        let (answer, _) = call(&[Value::Int(7), Value::Int(1)], 2).await;
+        let (answer, _) = call(&[Value::Int(7), Value::Okay, Value::Int(1)], 2).await;
         assert!(answer.unwrap_err().is_timeout());
     }
 

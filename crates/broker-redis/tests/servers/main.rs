@@ -7,6 +7,7 @@
 )]
 
 mod cluster;
+mod replicas;
 mod sentinel;
 mod support;
 mod tls;

@@ -18,9 +18,20 @@ use lovage_tests::clock::ManualClock;
 use lovage_tests::harness::Harness;
 use tokio::time::timeout;
 
+/// The path of a `valkey-server`; `tests/run` gets one and sets it.
+const VALKEY: &str = "LOVAGE_TEST_VALKEY";
 const LEASE: Duration = Duration::from_secs(10);
 /// Longest wait for what is bound to happen, a failover included.
 pub(crate) const LONG: Duration = Duration::from_secs(20);
+
+/// A `valkey-server` to start, unless there is none: then says so.
+pub(crate) fn valkey() -> Option<String> {
+    let program = std::env::var(VALKEY).ok();
+    if program.is_none() {
+        eprintln!("Valkey is left out: {VALKEY} names no valkey-server");
+    }
+    program
+}
 
 /// An empty store: keys under a prefix that no other case has.
 pub(crate) async fn fresh(config: RedisConfig) -> Harness {

@@ -6,17 +6,11 @@ use lovage_tests::conformance;
 use lovage_tests::redis::RedisServer;
 use lovage_tests::sim::{self, Connection};
 
-use crate::support::{connect, fresh};
-
-/// The path of a `valkey-server`; `tests/run` gets one and sets it.
-const PROGRAM: &str = "LOVAGE_TEST_VALKEY";
+use crate::support::{connect, fresh, valkey};
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn valkey_keeps_every_promise() {
-    let Ok(program) = std::env::var(PROGRAM) else {
-        eprintln!("left out: {PROGRAM} names no valkey-server");
-        return;
-    };
+    let Some(program) = valkey() else { return };
     let server = RedisServer::start_program(&program, &[]).await;
     let info = server.command(&["INFO", "server"]).await.unwrap();
     assert!(info.contains("valkey_version:"), "{info}");
