@@ -2,6 +2,7 @@
 
 use std::path::Path;
 
+use lovage_tests::llm::{Answer, StandIn};
 use lovage_tests::redis::RedisServer;
 use nix::sys::signal::Signal;
 use serde_json::Value;
@@ -9,7 +10,7 @@ use serde_json::Value;
 use crate::process::{Ended, Program, Server};
 
 const TOPIC: &str = r#"{"topic": "Lumen Bay tidal battery"}"#;
-const COMMANDS: [&str; 16] = [
+const COMMANDS: [&str; 25] = [
     "generate",
     "up",
     "api",
@@ -22,6 +23,15 @@ const COMMANDS: [&str; 16] = [
     "list",
     "cancel",
     "retry",
+    "signal",
+    "queue",
+    "queue ls",
+    "queue pause",
+    "queue resume",
+    "queue limit",
+    "dead",
+    "dead ls",
+    "dead redrive",
     "bench",
     "config",
     "config show",
@@ -140,6 +150,153 @@ async fn a_job_is_cancelled_and_run_again() {
 
     shell.run(&["retry", &id]).await.expect(0);
     shell.run(&["wait", &id]).await.expect(0);
+}
+
+#[tokio::test]
+async fn a_job_is_given_a_signal_once() {
+    let shell = Shell::start().await;
+    let id = shell.enqueue(&["--delay", "3600"]).await;
+    let given = shell
+        .run(&["signal", &id, "approval", r#"{"ok": true}"#])
+        .await;
+    assert!(given.expect(0).stdout.contains("scheduled"));
+    let other = shell
+        .run(&["signal", &id, "approval", "false"])
+        .await
+        .expect(1);
+    assert!(other.stderr.contains("the first one stays"), "{other:#?}");
+    let again = ["signal", &id, "approval", "@value.json", "-o", "json"];
+    let again = shell.program(&again).file("value.json", r#"{"ok": true}"#);
+    assert_eq!(json(&again.end().await.expect(0))["id"], id.as_str());
+    let bare = shell.run(&["signal", &id, "nudge"]).await;
+    bare.expect(0);
+    let wrong = shell.run(&["signal", &id, "approval", "{"]).await.expect(2);
+    assert!(wrong.stderr.contains("the value is not JSON"), "{wrong:#?}");
+
+    shell.run(&["cancel", &id]).await.expect(0);
+    let watched = shell.run(&["watch", &id, "-o", "json"]).await.expect(3);
+    let said = watched.stdout.matches("\"signalled\"").count();
+    assert_eq!(said, 2, "{}", watched.stdout);
+    let late = shell.run(&["signal", &id, "late"]).await.expect(1);
+    assert!(late.stderr.contains("over already"), "{late:#?}");
+}
+
+#[tokio::test]
+async fn a_queue_is_limited_paused_and_resumed() {
+    let shell = Shell::start().await;
+    let args =
+        "queue limit default --concurrency 3 --rate 600/m --burst 5 --weight night=3 -o json";
+    let args: Vec<_> = args.split(' ').collect();
+    let limited = json(&shell.run(&args).await.expect(0));
+    let limits = serde_json::json!({
+        "concurrency": 3, "rate": {"jobs": 600, "per_s": 60, "burst": 5}, "weights": {"night": 3},
+    });
+    assert_eq!(limited["limits"], limits);
+    let shown = shell.run(&["queue", "ls"]).await.expect(0);
+    let text = "3 at once; 600 in 60 s, burst 5; night=3";
+    assert!(shown.stdout.contains(text), "{}", shown.stdout);
+
+    let paused = shell.run(&["queue", "pause", "default"]).await.expect(0);
+    assert!(
+        paused.stdout.contains("paused; 3 at once"),
+        "{}",
+        paused.stdout
+    );
+    let id = shell.enqueue(&[]).await;
+    shell.run(&["wait", &id, "--timeout", "2"]).await.expect(4);
+    shell.run(&["queue", "resume", "default"]).await.expect(0);
+    shell.run(&["wait", &id]).await.expect(0);
+
+    shell
+        .run(&["queue", "limit", "default", "--none"])
+        .await
+        .expect(0);
+    let listed = json(&shell.run(&["queue", "ls", "-o", "json"]).await.expect(0));
+    let none = serde_json::json!({"concurrency": null, "rate": null, "weights": {}});
+    assert_eq!(
+        (&listed[0]["limits"], &listed[0]["paused"]),
+        (&none, &Value::Bool(false))
+    );
+    for (args, part) in [
+        ("queue limit default", "--concurrency"),
+        ("queue limit default --burst 2 --concurrency 1", "--rate"),
+        ("queue limit default --rate fast", "10/s"),
+        (
+            "queue limit default --none --rate 1/s",
+            "cannot be used with",
+        ),
+        (
+            "queue limit default --concurrency 0",
+            "/concurrency: expected 1 to",
+        ),
+        ("queue pause A", "queue must be"),
+    ] {
+        let ended = shell
+            .run(&args.split(' ').collect::<Vec<_>>())
+            .await
+            .expect(2);
+        assert!(ended.stderr.contains(part), "{args}: {ended:#?}");
+    }
+}
+
+#[tokio::test]
+async fn jobs_that_failed_are_listed_and_run_again() {
+    let llm = StandIn::start().await;
+    llm.respond_with(|_| Answer::silence());
+    let up = Program::new(["up", "--listen", "127.0.0.1:0"]);
+    let shell = Shell(up.env("OPENAI_BASE_URL", llm.url()).serve().await);
+    let mut failed = Vec::new();
+    for _ in 0..3 {
+        let id = shell.enqueue(&["--timeout", "1", "--attempts", "1"]).await;
+        shell.run(&["wait", &id]).await.expect(3);
+        failed.push(id);
+    }
+    let listed = json(&shell.run(&["dead", "ls", "-o", "json"]).await.expect(0));
+    let ids: Vec<_> = listed
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|job| &job["id"])
+        .collect();
+    assert_eq!(ids, [&failed[2], &failed[1], &failed[0]], "newest first");
+    assert_eq!(listed[0]["error"]["code"], "timeout");
+    let other = ["dead", "ls", "--kind", "other.kind", "-o", "json"];
+    assert_eq!(
+        json(&shell.run(&other).await.expect(0)),
+        serde_json::json!([])
+    );
+
+    // So that they stay as they are when they are run again.
+    shell.run(&["queue", "pause", "default"]).await.expect(0);
+    let one = shell.run(&["dead", "redrive", &failed[1]]).await.expect(0);
+    assert_eq!(one.stdout.trim(), failed[1]);
+    let two = shell
+        .run(&["dead", "redrive", &failed[1], &failed[0], "-o", "json"])
+        .await;
+    let two = two.expect(1);
+    assert!(
+        two.stderr.contains("1 of 2 jobs were not run again"),
+        "{two:#?}"
+    );
+    assert_eq!(json(&two)["id"], failed[0].as_str());
+    let all = shell
+        .run(&["dead", "redrive", "--all", "--queue", "default"])
+        .await;
+    assert_eq!(all.expect(0).stdout.trim(), failed[2]);
+    let queued = shell
+        .run(&["list", "--state", "queued", "-o", "json"])
+        .await
+        .expect(0);
+    assert_eq!(json(&queued).as_array().unwrap().len(), 3);
+    assert_eq!(
+        shell
+            .run(&["dead", "redrive", "--all"])
+            .await
+            .expect(0)
+            .stdout,
+        ""
+    );
+    shell.run(&["dead", "redrive"]).await.expect(2);
 }
 
 #[tokio::test]

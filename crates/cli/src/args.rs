@@ -1,9 +1,13 @@
 //! The command line.
 
+pub(crate) mod queue;
+
 use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use uuid::Uuid;
+
+use self::queue::{DeadAction, QueueAction};
 
 /// A job queue and worker system for long, costly LLM jobs.
 #[derive(Debug, Parser)]
@@ -46,6 +50,20 @@ pub(crate) enum Command {
     Cancel(Target),
     /// Run a failed or cancelled job again from its last checkpoint.
     Retry(Target),
+    /// Give a job a value that it waits for, now or later.
+    Signal(Signal),
+    /// Show queues, pause and limit them.
+    Queue {
+        /// What to do with them.
+        #[command(subcommand)]
+        action: QueueAction,
+    },
+    /// Show jobs that failed, run them again.
+    Dead {
+        /// What to do with them.
+        #[command(subcommand)]
+        action: DeadAction,
+    },
     /// Measure this machine: the queue, and the Redis floor in the same run.
     Bench(Bench),
     /// Check or show the settings.
@@ -245,6 +263,23 @@ pub(crate) struct List {
     #[arg(long, default_value_t = 50, value_parser = one_or_more)]
     pub(crate) limit: usize,
     /// How to print them.
+    #[arg(short, long, value_enum, default_value = "table")]
+    pub(crate) output: Output,
+    #[command(flatten)]
+    pub(crate) server: Server,
+}
+
+/// Arguments of `signal`.
+#[derive(Debug, Args)]
+pub(crate) struct Signal {
+    /// The job's id.
+    pub(crate) id: Uuid,
+    /// The name it waits for.
+    pub(crate) name: String,
+    /// The value: a JSON document, @FILE, or - for stdin.
+    #[arg(default_value = "null", value_name = "JSON")]
+    pub(crate) data: String,
+    /// How to print the job.
     #[arg(short, long, value_enum, default_value = "table")]
     pub(crate) output: Output,
     #[command(flatten)]

@@ -4,9 +4,12 @@ mod api;
 mod bench;
 mod completions;
 mod config;
+mod dead;
+mod document;
 mod enqueue;
 mod generate;
 mod list;
+mod queue;
 mod remote;
 mod result;
 mod up;
@@ -15,6 +18,7 @@ mod worker;
 
 use lovage_core::error::chain;
 
+use crate::args::queue::{DeadAction, QueueAction};
 use crate::args::{Cli, Command, ConfigAction};
 use crate::config::{Settings, Sources};
 use crate::exit::{self, Exit};
@@ -35,6 +39,17 @@ pub(crate) async fn run(cli: Cli) -> Result<(), Exit> {
         Command::List(args) => list::run(&args).await,
         Command::Cancel(args) => remote::cancel(&args).await,
         Command::Retry(args) => remote::retry(&args).await,
+        Command::Signal(args) => remote::signal(&args).await,
+        Command::Queue { action } => match action {
+            QueueAction::Ls(args) => queue::list(&args).await,
+            QueueAction::Pause(args) => queue::pause(&args).await,
+            QueueAction::Resume(args) => queue::resume(&args).await,
+            QueueAction::Limit(args) => queue::limit(&args).await,
+        },
+        Command::Dead { action } => match action {
+            DeadAction::Ls(args) => dead::list(args).await,
+            DeadAction::Redrive(args) => dead::redrive(&args).await,
+        },
         Command::Bench(args) => bench::run(&args).await,
         Command::Config {
             action: ConfigAction::Check,

@@ -1,11 +1,12 @@
-//! Commands that are one call to a server: `status`, `wait`, `cancel`, `retry`.
+//! Commands that are one call about a job: `status`, `wait`, `cancel`, `retry`, `signal`.
 
 use std::time::Duration;
 
-use lovage_client::wire::{JobState, JobView};
+use lovage_client::wire::{JobState, JobView, SignalRequest};
 use lovage_client::{Client, ClientError};
 
-use crate::args::{Output, Server, Target, Wait};
+use super::document;
+use crate::args::{Output, Server, Signal, Target, Wait};
 use crate::exit::{self, Exit};
 use crate::view::{out, table};
 
@@ -81,4 +82,14 @@ pub(crate) async fn retry(args: &Target) -> Result<(), Exit> {
             .map_err(refused)?,
         args.output,
     )
+}
+
+pub(crate) async fn signal(args: &Signal) -> Result<(), Exit> {
+    let client = client(&args.server)?;
+    let signal = SignalRequest {
+        name: args.name.clone(),
+        data: document::read("value", &args.data)?,
+    };
+    let job = client.signal(args.id, &signal).await.map_err(refused)?;
+    show(&job, args.output)
 }

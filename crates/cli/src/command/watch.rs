@@ -29,11 +29,7 @@ pub(crate) async fn run(args: &Watch) -> Result<(), Exit> {
 
 fn show(steps: &Steps, event: &EventView, output: Output) -> Result<(), Exit> {
     match output {
-        Output::Json => {
-            let line = serde_json::to_string(event)
-                .map_err(|error| Exit::because("cannot print", &error))?;
-            out::print(line)
-        }
+        Output::Json => out::json_line(event),
         Output::Table if steps.visible() => {
             steps.event(&event.kind, event.step.as_deref(), event.data.get());
             Ok(())

@@ -3,3 +3,4 @@
 pub(crate) mod out;
 pub(crate) mod steps;
 pub(crate) mod table;
+pub(crate) mod wait;

@@ -30,3 +30,11 @@ pub(crate) fn json(value: &impl serde::Serialize) -> Result<(), Exit> {
             .map_err(|error| Exit::because("cannot print", &error))?,
     )
 }
+
+/// Prints a value as JSON on one line, for values that come one by one.
+///
+/// # Errors
+/// As [`print()`].
+pub(crate) fn json_line(value: &impl serde::Serialize) -> Result<(), Exit> {
+    print(serde_json::to_string(value).map_err(|error| Exit::because("cannot print", &error))?)
+}

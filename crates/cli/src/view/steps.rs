@@ -6,6 +6,8 @@ use std::time::Duration;
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use serde::Deserialize;
 
+use crate::view::wait;
+
 /// One bar that moves through the steps; finished steps stay above it.
 pub(crate) struct Steps {
     bar: ProgressBar,
@@ -27,7 +29,19 @@ struct Degraded {
 #[derive(Deserialize)]
 struct Waiting {
     reason: String,
+    signal: Option<String>,
     until: String,
+}
+
+#[derive(Deserialize)]
+struct Spawned {
+    group: String,
+    count: usize,
+}
+
+#[derive(Deserialize)]
+struct Signalled {
+    name: String,
 }
 
 #[derive(Deserialize)]
@@ -66,6 +80,8 @@ impl Steps {
             ("step_finished", Some(step)) => self.finish(step, data),
             ("degraded", Some(step)) => self.degraded(step, data),
             ("waiting", _) => self.waiting(data),
+            ("spawned", _) => self.spawned(data),
+            ("signalled", _) => self.signalled(data),
             ("succeeded" | "failed" | "cancelled", _) => self.bar.finish_and_clear(),
             _ => {}
         }
@@ -107,7 +123,22 @@ impl Steps {
         let Ok(wait) = serde_json::from_str::<Waiting>(data) else {
             return;
         };
-        self.say(&format!("… {:<12} until {}", wait.reason, wait.until));
+        let (signal, until) = (wait.signal.as_deref(), Some(wait.until.as_str()));
+        self.say(&format!("… {}", wait::text(&wait.reason, signal, until)));
+    }
+
+    fn spawned(&self, data: &str) {
+        let Ok(Spawned { group, count }) = serde_json::from_str(data) else {
+            return;
+        };
+        self.say(&format!("+ {group:<12} {count} children"));
+    }
+
+    fn signalled(&self, data: &str) {
+        let Ok(Signalled { name }) = serde_json::from_str(data) else {
+            return;
+        };
+        self.say(&format!("✓ {:<12} {name}", "signal"));
     }
 
     fn finish(&self, step: &str, data: &str) {

@@ -1,8 +1,10 @@
-//! Jobs as tables.
+//! Jobs and queues as tables.
 
 use comfy_table::presets::NOTHING;
 use comfy_table::{ContentArrangement, Table};
-use lovage_client::wire::JobView;
+use lovage_client::wire::{JobView, LimitsView, QueueView};
+
+use crate::view::wait;
 
 /// A table without lines, cut to the terminal.
 pub(crate) fn table(header: &[&str]) -> Table {
@@ -54,12 +56,9 @@ pub(crate) fn job(job: &JobView) -> Table {
     row("finished", job.finished_at.clone());
     row(
         "waiting",
-        job.waiting.as_ref().map(|wait| {
-            format!(
-                "{} until {}",
-                wait.reason,
-                wait.until.as_deref().unwrap_or("?")
-            )
+        job.waiting.as_ref().map(|waiting| {
+            let (signal, until) = (waiting.signal.as_deref(), waiting.until.as_deref());
+            wait::text(&waiting.reason, signal, until)
         }),
     );
     row("progress", progress(job));
@@ -69,16 +68,66 @@ pub(crate) fn job(job: &JobView) -> Table {
             .as_ref()
             .map(|error| format!("{}: {}", error.code, error.message)),
     );
+    row("parent", job.parent_id.map(|id| id.to_string()));
     row("session", job.session.clone());
     row("tags", (!job.tags.is_empty()).then(|| job.tags.join(", ")));
     table
 }
 
+/// One row per queue.
+pub(crate) fn queues(queues: &[QueueView]) -> Table {
+    let mut table = table(&[
+        "QUEUE",
+        "SCHEDULED",
+        "QUEUED",
+        "RUNNING",
+        "WAITING",
+        "SUCCEEDED",
+        "FAILED",
+        "CANCELLED",
+        "LIMITS",
+    ]);
+    for queue in queues {
+        let counts = [
+            queue.scheduled,
+            queue.queued,
+            queue.running,
+            queue.waiting,
+            queue.succeeded_total,
+            queue.failed_total,
+            queue.cancelled_total,
+        ];
+        let row = std::iter::once(queue.queue.clone())
+            .chain(counts.map(|count| count.to_string()))
+            .chain([limits(queue.paused, &queue.limits)]);
+        table.add_row(row);
+    }
+    table
+}
+
+fn limits(paused: bool, limits: &LimitsView) -> String {
+    let concurrency = limits.concurrency.map(|jobs| format!("{jobs} at once"));
+    let rate = limits.rate.map(|rate| {
+        let (jobs, per_s, burst) = (rate.jobs, rate.per_s, rate.burst);
+        format!("{jobs} in {per_s} s, burst {burst}")
+    });
+    let weights = limits.weights.iter();
+    let weights = weights.map(|(tenant, weight)| format!("{tenant}={weight}"));
+    let paused = paused.then(|| "paused".to_owned());
+    let parts: Vec<_> = paused
+        .into_iter()
+        .chain(concurrency)
+        .chain(rate)
+        .chain(weights)
+        .collect();
+    parts.join("; ")
+}
+
 fn what(job: &JobView) -> String {
     let waiting = || {
-        job.waiting
-            .as_ref()
-            .map(|wait| format!("waits: {}", wait.reason))
+        let waiting = job.waiting.as_ref()?;
+        let what = wait::what(&waiting.reason, waiting.signal.as_deref());
+        Some(format!("waits: {what}"))
     };
     let error = || job.error.as_ref().map(|error| error.message.clone());
     progress(job)
