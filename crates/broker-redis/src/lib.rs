@@ -14,6 +14,7 @@ mod error;
 mod keys;
 mod news;
 mod ops;
+mod probe;
 mod script;
 mod time;
 mod wake;
@@ -37,6 +38,7 @@ use lovage_core::query::{Filter, JobPage, Page, QueueStats};
 pub use crate::config::RedisConfig;
 use crate::connect::Store;
 use crate::news::News;
+pub use crate::probe::Probe;
 use crate::wake::Listeners;
 
 /// A store of jobs in one Redis server.

@@ -9,6 +9,7 @@ mod generate;
 mod list;
 mod remote;
 mod result;
+mod server;
 mod up;
 mod watch;
 mod worker;
@@ -36,6 +37,7 @@ pub(crate) async fn run(cli: Cli) -> Result<(), Exit> {
         Command::Cancel(args) => remote::cancel(&args).await,
         Command::Retry(args) => remote::retry(&args).await,
         Command::Bench(args) => bench::run(&args).await,
+        Command::BenchPart(args) => bench::part::run(&args).await,
         Command::Config {
             action: ConfigAction::Check,
         } => config::check(&load(Vec::new())?),
