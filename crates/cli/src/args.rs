@@ -269,7 +269,7 @@ pub(crate) struct Bench {
         conflicts_with = "all"
     )]
     pub(crate) only: Vec<Section>,
-    /// Jobs per measurement of throughput [default: 20000, with --all 100000].
+    /// Jobs per measurement of throughput [default: 20000, with --all 200000].
     #[arg(long, value_parser = one_or_more)]
     pub(crate) jobs: Option<usize>,
     /// Times a figure is measured in turn with its floor [default: 1, with --all 3].

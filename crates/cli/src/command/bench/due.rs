@@ -26,8 +26,12 @@ const DELAY: Duration = Duration::from_secs(3_600);
 const BATCH: usize = 256;
 /// Longest that one command may hold the server, in milliseconds.
 const BLOCK_MAX_MS: f64 = 5.0;
-/// Time until the records of the last part are over, all at once.
-const EXPIRY: Duration = Duration::from_secs(15);
+/// Time until the records of the last part are over, all at once: some seconds,
+/// and as long as a slow machine takes to write them.
+const EXPIRY: Duration = Duration::from_secs(2);
+const WRITTEN_PER_S: usize = 100_000;
+/// Longest wait until they are gone then.
+const GONE_MAX: Duration = Duration::from_secs(120);
 /// Pause between two looks whether they are gone.
 const LOOK: Duration = Duration::from_millis(100);
 
@@ -136,7 +140,8 @@ async fn expiry(setup: &Setup, options: &[&str], report: &mut Report) -> Result<
     say(&format!("due: redis {options:?}, {records} records expire"));
     let server = Server::start(&setup.folder, options).await?;
     let probe = Probe::connect(&server.url()).await.map_err(failed)?;
-    let over = clock::after(SystemClock.now(), EXPIRY).as_millisecond();
+    let writing = Duration::from_secs((setup.backlog / WRITTEN_PER_S) as u64);
+    let over = clock::after(SystemClock.now(), EXPIRY + writing).as_millisecond();
     let over = over.to_string();
     let mut set = vec!["-n", &records, "-r", "1000000000", "-c", "50", "-P", "50"];
     let value = "x".repeat(200);
@@ -151,7 +156,7 @@ async fn expiry(setup: &Setup, options: &[&str], report: &mut Report) -> Result<
         Ok(())
     };
     let late = |_| Exit::new(exit::ERROR, "Redis does not forget what is over");
-    tokio::time::timeout(10 * EXPIRY, empty)
+    tokio::time::timeout(GONE_MAX, empty)
         .await
         .map_err(late)??;
     let events: Vec<(String, i64, i64, i64)> =

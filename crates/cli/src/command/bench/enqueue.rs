@@ -91,14 +91,13 @@ async fn sqlite(setup: &Setup, report: &mut Report) -> Result<(), Exit> {
     Ok(())
 }
 
-/// Enqueues `jobs` jobs in batches; jobs per second.
+/// Enqueues at least `jobs` jobs in batches; jobs per second.
 async fn batches(broker: &Store, jobs: usize) -> Result<f64, Exit> {
-    let jobs = jobs.div_ceil(BATCH) * BATCH;
-    let all: Vec<NewJob> = (0..jobs).map(|_| load::job(NOOP, INPUT_BYTES)).collect();
-    let mut shares: Vec<Vec<Vec<NewJob>>> = vec![Vec::new(); CALLERS];
-    for (at, batch) in all.chunks(BATCH).enumerate() {
-        shares[at % CALLERS].push(batch.to_vec());
-    }
+    let each = jobs.div_ceil(BATCH * CALLERS);
+    let batch = || (0..BATCH).map(|_| load::job(NOOP, INPUT_BYTES)).collect();
+    let shares: Vec<Vec<Vec<NewJob>>> = (0..CALLERS)
+        .map(|_| (0..each).map(|_| batch()).collect())
+        .collect();
     let mut callers = JoinSet::new();
     let begun = Instant::now();
     for share in shares {
@@ -114,6 +113,7 @@ async fn batches(broker: &Store, jobs: usize) -> Result<f64, Exit> {
         let ended = ended.map_err(|error| Exit::because("a caller broke", &error))?;
         ended.map_err(failed)?;
     }
+    let jobs = each * BATCH * CALLERS;
     Ok(jobs as f64 / begun.elapsed().as_secs_f64())
 }
 

@@ -24,6 +24,9 @@ pub(super) struct Machine {
     /// Version of the Redis server; absent where none is installed.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) redis: Option<String>,
+    /// Processes that wanted to run in the minute before: what others did here.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) load_before: Option<f64>,
     /// `release`, or `debug`: then no figure says anything.
     pub(super) build: &'static str,
 }
@@ -48,6 +51,7 @@ impl Machine {
             .to_owned(),
             files: file_system(folder),
             redis,
+            load_before: load(),
             build: if cfg!(debug_assertions) {
                 "debug"
             } else {
@@ -59,6 +63,10 @@ impl Machine {
 
 fn read(path: &str) -> Option<String> {
     std::fs::read_to_string(path).ok()
+}
+
+fn load() -> Option<f64> {
+    read("/proc/loadavg")?.split(' ').next()?.parse().ok()
 }
 
 /// The value of `name : value`.

@@ -33,11 +33,12 @@ use crate::command::server::Server;
 use crate::exit::{self, Exit};
 use crate::view::out;
 use machine::Machine;
+use page::Page;
 use report::Report;
 
 /// Jobs per measurement, and rounds: of a quick look, and of everything.
 const QUICK: (usize, usize) = (20_000, 1);
-const THOROUGH: (usize, usize) = (100_000, 3);
+const THOROUGH: (usize, usize) = (200_000, 3);
 
 /// What every section is told.
 struct Setup {
@@ -72,6 +73,7 @@ fn say(what: &str) {
 }
 
 async fn measure(args: &Bench) -> Result<(), Exit> {
+    let page = args.markdown.as_deref().map(Page::read).transpose()?;
     let folder = tempfile::tempdir()
         .map_err(|error| Exit::because("cannot make a temporary folder", &error))?;
     let (jobs, rounds) = if args.all { THOROUGH } else { QUICK };
@@ -90,8 +92,8 @@ async fn measure(args: &Bench) -> Result<(), Exit> {
     for section in sections(args) {
         one(section, &setup, &mut report).await?;
     }
-    if let Some(path) = &args.markdown {
-        page::refresh(path, &report)?;
+    if let Some(page) = page {
+        page.refresh(&report)?;
     }
     match args.output {
         Output::Json => out::json(&report),

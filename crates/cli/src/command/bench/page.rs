@@ -1,7 +1,7 @@
 //! The figures inside a Markdown page, between two marks.
 
 use std::fmt::Write;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use super::chart;
 use super::report::{HEADS, Report, grouped};
@@ -14,26 +14,49 @@ const END: &str = "<!-- figures: end -->";
 /// The drawn curve, beside the page.
 const CURVE: &str = "batch-curve.svg";
 
-/// Replaces the figures of the page at `path`, and its picture beside it.
-pub(super) fn refresh(path: &Path, report: &Report) -> Result<(), Exit> {
-    let what = format!("cannot refresh {}", path.display());
-    let failed = |error| Exit::because(&what, &error);
-    let page = std::fs::read_to_string(path).map_err(failed)?;
-    let picture = chart::draw(&report.curve);
-    let page = replaced(&page, &figures(report)).ok_or_else(|| {
-        let why = format!("{} lacks the marks {BEGIN} and {END}", path.display());
-        Exit::new(exit::USAGE, why)
-    })?;
-    if let Some(picture) = picture {
-        std::fs::write(path.with_file_name(CURVE), picture).map_err(failed)?;
-    }
-    std::fs::write(path, page).map_err(failed)
+/// A page to be refreshed.
+pub(super) struct Page {
+    path: PathBuf,
+    before: String,
+    after: String,
 }
 
-fn replaced(page: &str, figures: &str) -> Option<String> {
+impl Page {
+    /// Reads it: a page without marks is refused before anything is measured.
+    pub(super) fn read(path: &Path) -> Result<Self, Exit> {
+        let page = std::fs::read_to_string(path).map_err(|error| refused(path, &error))?;
+        let parts = around(&page).ok_or_else(|| {
+            let why = format!("{} lacks the marks {BEGIN} and {END}", path.display());
+            Exit::new(exit::USAGE, why)
+        })?;
+        Ok(Self {
+            path: path.to_owned(),
+            before: parts.0.to_owned(),
+            after: parts.1.to_owned(),
+        })
+    }
+
+    /// Writes the figures between the marks, and the picture of the curve beside the page.
+    pub(super) fn refresh(&self, report: &Report) -> Result<(), Exit> {
+        let failed = |error| refused(&self.path, &error);
+        if let Some(picture) = chart::draw(&report.curve) {
+            std::fs::write(self.path.with_file_name(CURVE), picture).map_err(failed)?;
+        }
+        let (before, after) = (&self.before, &self.after);
+        let page = format!("{before}{BEGIN}\n\n{}\n{END}{after}", figures(report));
+        std::fs::write(&self.path, page).map_err(failed)
+    }
+}
+
+fn refused(path: &Path, error: &std::io::Error) -> Exit {
+    Exit::because(&format!("cannot refresh {}", path.display()), error)
+}
+
+/// What stands before and after the marks.
+fn around(page: &str) -> Option<(&str, &str)> {
     let (before, rest) = page.split_once(BEGIN)?;
     let (_, after) = rest.split_once(END)?;
-    Some(format!("{before}{BEGIN}\n\n{figures}\n{END}{after}"))
+    Some((before, after))
 }
 
 fn figures(report: &Report) -> String {
@@ -78,6 +101,9 @@ fn machine(report: &Report) -> String {
         Some(machine.system.clone()),
         files,
         redis,
+        machine
+            .load_before
+            .map(|load| format!("load {load} before the run")),
         Some(format!(
             "lovage {}, {} build",
             report.version, machine.build
@@ -145,11 +171,9 @@ mod tests {
     use super::*;
 
     #[test]
-    fn only_what_is_between_the_marks_is_replaced() {
+    fn only_what_is_between_the_marks_is_taken_out() {
         let page = format!("# A\n{BEGIN}\nold\n{END}\nB\n");
-        let fresh = replaced(&page, "new").unwrap();
-        assert_eq!(fresh, format!("# A\n{BEGIN}\n\nnew\n{END}\nB\n"));
-        assert_eq!(replaced(&fresh, "new").unwrap(), fresh);
-        assert_eq!(replaced("no marks", "new"), None);
+        assert_eq!(around(&page), Some(("# A\n", "\nB\n")));
+        assert_eq!(around(&format!("{END}{BEGIN}")), None);
     }
 }
