@@ -15,6 +15,7 @@ mod keys;
 mod link;
 mod news;
 mod ops;
+mod probe;
 mod script;
 mod time;
 mod wake;
@@ -41,6 +42,7 @@ pub use crate::config::{RedisConfig, Tls};
 use crate::connect::Store;
 pub use crate::link::is_address;
 use crate::news::News;
+pub use crate::probe::Probe;
 use crate::wake::Listeners;
 
 /// A store of jobs in one Redis server, in the master that Sentinel names, or in

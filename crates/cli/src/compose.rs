@@ -173,7 +173,7 @@ pub(crate) fn api(settings: &Settings, broker: Arc<dyn Broker>) -> State {
 }
 
 /// Renders scripts; results of other kinds are JSON only.
-struct ScriptRender;
+pub(crate) struct ScriptRender;
 
 impl Render for ScriptRender {
     fn formats(&self, kind: &str) -> Vec<&'static str> {
