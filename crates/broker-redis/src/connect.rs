@@ -8,12 +8,13 @@ use std::time::Duration;
 use lovage_core::error::BrokerError;
 use lovage_core::id::{JobId, QueueName};
 use redis::aio::PubSub;
-use redis::{FromRedisValue, Pipeline, ScriptInvocation};
+use redis::{FromRedisValue, Pipeline};
 
 use crate::config::RedisConfig;
 use crate::error::corrupt;
 use crate::keys::Keys;
 use crate::link::{Link, Peer};
+use crate::script::Call;
 use crate::time::{StoreTime, millis};
 
 /// The version of keys and records this program writes.
@@ -59,20 +60,14 @@ impl Store {
     }
 
     /// Runs a script: by its hash, or whole when its server does not know it.
-    pub(crate) async fn call<T: FromRedisValue>(
-        &self,
-        invocation: &ScriptInvocation<'_>,
-    ) -> Result<T, BrokerError> {
-        self.link.call(invocation, 0).await
+    pub(crate) async fn call<T: FromRedisValue>(&self, call: &Call) -> Result<T, BrokerError> {
+        self.link.call(call, 0).await
     }
 
     /// Runs a script whose effect is promised to the caller: it survives a
     /// failover where replicas are waited for.
-    pub(crate) async fn call_kept<T: FromRedisValue>(
-        &self,
-        invocation: &ScriptInvocation<'_>,
-    ) -> Result<T, BrokerError> {
-        self.link.call(invocation, self.wait_replicas).await
+    pub(crate) async fn call_kept<T: FromRedisValue>(&self, call: &Call) -> Result<T, BrokerError> {
+        self.link.call(call, self.wait_replicas).await
     }
 
     /// Sends plain commands about one queue in one round trip.

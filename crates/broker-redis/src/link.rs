@@ -13,7 +13,7 @@ use std::time::Duration;
 
 use lovage_core::error::BrokerError;
 use redis::aio::{MultiplexedConnection, PubSub};
-use redis::{AsyncConnectionConfig, Client, FromRedisValue, Pipeline, ScriptInvocation};
+use redis::{AsyncConnectionConfig, Client, FromRedisValue, Pipeline};
 
 pub use self::address::is_address;
 use self::address::{Address, Kind};
@@ -22,6 +22,7 @@ use self::line::Kept;
 use self::server::Server;
 use crate::config::RedisConfig;
 use crate::error::broker_error;
+use crate::script::Call;
 
 /// Longest wait for a connection.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(2);
@@ -60,31 +61,23 @@ impl Link {
     /// With `replicas` it succeeds only once that many have what it wrote.
     pub(crate) async fn call<T: FromRedisValue>(
         &self,
-        invocation: &ScriptInvocation<'_>,
+        call: &Call,
         replicas: u32,
     ) -> Result<T, BrokerError> {
         match self {
             Self::Server(server) => {
                 let mut line = server.line().await?;
                 let answer = match replicas {
-                    0 => invocation.invoke_async(&mut line).await,
-                    _ => {
-                        invocation
-                            .invoke_async(&mut Kept::new(line, replicas))
-                            .await
-                    }
+                    0 => call.run(&mut line).await,
+                    _ => call.run(&mut Kept::new(line, replicas)).await,
                 };
                 answer.map_err(|error| server.failed(error))
             }
             Self::Cluster(cluster) => {
                 let mut line = cluster.line();
                 let answer = match replicas {
-                    0 => invocation.invoke_async(&mut line).await,
-                    _ => {
-                        invocation
-                            .invoke_async(&mut Kept::new(line, replicas))
-                            .await
-                    }
+                    0 => call.run(&mut line).await,
+                    _ => call.run(&mut Kept::new(line, replicas)).await,
                 };
                 answer.map_err(broker_error)
             }

@@ -5,14 +5,64 @@
 
 use std::sync::LazyLock;
 
-use redis::Script;
+use redis::aio::ConnectionLike;
+use redis::{Cmd, ErrorKind, FromRedisValue, RedisResult, ServerErrorKind, ToRedisArgs};
 
 macro_rules! script {
     ($($name:ident = $shebang:literal $($file:literal)+;)+) => {
         $(pub(crate) static $name: LazyLock<Script> = LazyLock::new(|| {
-            Script::new(concat!($shebang, "\n", $(include_str!($file)),+))
+            Script(redis::Script::new(concat!($shebang, "\n", $(include_str!($file)),+)))
         });)+
     };
+}
+
+/// A script, known to a server by its hash.
+pub(crate) struct Script(redis::Script);
+
+/// A script with its keys and arguments, which are written once: the driver's
+/// own invocation keeps each apart and copies them all for every send.
+pub(crate) struct Call {
+    script: &'static Script,
+    command: Cmd,
+}
+
+impl Script {
+    /// A call about one queue: its prefix is the key.
+    pub(crate) fn on(&'static self, key: String) -> Call {
+        self.on_all(&[key])
+    }
+
+    /// A call about several keys.
+    pub(crate) fn on_all(&'static self, keys: &[String]) -> Call {
+        let mut command = redis::cmd("EVALSHA");
+        command.arg(self.0.get_hash()).arg(keys.len()).arg(keys);
+        Call {
+            script: self,
+            command,
+        }
+    }
+}
+
+impl Call {
+    /// Adds an argument, or several.
+    pub(crate) fn arg(&mut self, arg: impl ToRedisArgs) -> &mut Self {
+        self.command.arg(arg);
+        self
+    }
+
+    /// Runs the script by its hash, and loads it first where the server does not know it.
+    pub(crate) async fn run<T: FromRedisValue>(
+        &self,
+        line: &mut impl ConnectionLike,
+    ) -> RedisResult<T> {
+        match self.command.query_async(line).await {
+            Err(error) if error.kind() == ErrorKind::Server(ServerErrorKind::NoScript) => {
+                self.script.0.load_async(line).await?;
+                self.command.query_async(line).await
+            }
+            answer => answer,
+        }
+    }
 }
 
 script! {

@@ -125,6 +125,7 @@ local given, attempts, held = {}, {}, {}
 local gaps = redis.call('EXISTS', Q .. 'z') == 1
 local stamp = string.format(':%.0f', now)
 local owner = worker .. ':'
+local first_token = owner .. '1' .. stamp
 local function keys_of(letter, ids)
   local keys = {}
   for i = 1, #ids do
@@ -151,7 +152,7 @@ local function give(ids)
       left = left + 1
       given[#given + 1] = id
       held[#held + 1] = id
-      held[#held + 1] = owner .. attempt .. stamp
+      held[#held + 1] = attempt == 1 and first_token or owner .. attempt .. stamp
     end
   end
   count('queued', -left)

@@ -115,11 +115,16 @@ local function child_over(parent, id, letter)
   end
 end
 
--- Writes a final record that Redis forgets at `gone`, with all that hangs on it.
+-- Writes a final record that Redis forgets at `gone`, a text, with all that hangs on it.
 -- A job without a state hash had one attempt at most: its record tells whose settle
 -- ended it. Others keep the token, or '-' when no settle did.
+local ttls = {}
 local function finish(id, record, gone, unique, settled, stateless)
-  local ttl = math.max(gone - now, 1)
+  local ttl = ttls[gone]
+  if not ttl then
+    ttl = string.format('%.0f', math.max(tonumber(gone) - now, 1))
+    ttls[gone] = ttl
+  end
   local letter = string.sub(record, 4, 4)
   local ends, parent = '', false
   redis.call('SET', Q .. 'j:' .. id, record, 'PX', ttl)
@@ -143,7 +148,7 @@ local function finish(id, record, gone, unique, settled, stateless)
     redis.call('ZADD', Q .. 'dead', -now, id)
   end
   -- A job redriven and finished again in the same millisecond is listed already.
-  if not string.find(ends, string.format('%.0f ', gone), 1, true) then
+  if ends == '' or not string.find(ends, gone .. ' ', 1, true) then
     local at = ended[gone]
     if not at then
       at = {}

@@ -88,7 +88,7 @@ end
 if again then
   queue_again()
 else
-  finish(id, record, tonumber(ARGV[6]), unique, '-')
+  finish(id, record, ARGV[6], unique, '-')
 end
 table.insert(news, id)
 flush()

@@ -64,7 +64,7 @@ for i = 1, ends do
     if by_store then
       redis.call('HSET', states[i], 'settled', '-')
     end
-    finish(ids[i], ARGV[at + 2], tonumber(ARGV[at + 3]), ARGV[at + 4], by_store and '-' or token, stateless)
+    finish(ids[i], ARGV[at + 2], ARGV[at + 3], ARGV[at + 4], by_store and '-' or token, stateless)
     done(i)
   end
 end

@@ -127,7 +127,7 @@ impl Store {
     async fn ask_to_stop(&self, queue: &QueueName, id: &JobId) -> Result<bool, BrokerError> {
         self.call_kept(
             script::CANCEL
-                .key(self.keys.queue(queue))
+                .on(self.keys.queue(queue))
                 .arg(self.time.argument())
                 .arg(id.to_string())
                 .arg(event::kind::CANCEL_REQUESTED)
@@ -148,9 +148,8 @@ impl Store {
             Some(unique) if !after.status.is_final() => keys::scoped(&after.tenant, &unique.key),
             _ => keys::freed_unique(after),
         };
-        let mut call = script::REPLACE.prepare_invoke();
-        call.key(self.keys.queue(&before.queue))
-            .arg(self.time.argument())
+        let mut call = script::REPLACE.on(self.keys.queue(&before.queue));
+        call.arg(self.time.argument())
             .arg(before.id.to_string())
             .arg(&record::encode(before)[..HEAD_BYTES])
             .arg(record::encode(after))

@@ -74,7 +74,7 @@ impl Store {
         let (now, next_due, ids, attempts, records): Given = self
             .call(
                 script::CLAIM
-                    .key(self.keys.queue(&ask.queue))
+                    .on(self.keys.queue(&ask.queue))
                     .arg(self.time.argument())
                     .arg(ask.worker.to_string())
                     .arg(want)
@@ -197,7 +197,7 @@ impl Store {
     ) -> Result<(), BrokerError> {
         self.call(
             script::NEWER
-                .key(self.keys.queue(queue))
+                .on(self.keys.queue(queue))
                 .arg(self.time.argument())
                 .arg(id.to_string())
                 .arg(token.to_string())

@@ -24,9 +24,8 @@ impl Store {
         let progress = events
             .iter()
             .rfind(|event| event.kind == event::kind::PROGRESS);
-        let mut call = script::EMIT.prepare_invoke();
-        call.key(self.keys.queue(&lease.queue))
-            .arg(self.time.argument())
+        let mut call = script::EMIT.on(self.keys.queue(&lease.queue));
+        call.arg(self.time.argument())
             .arg(lease.job.to_string())
             .arg(lease.token.to_string())
             .arg(progress.map_or("", |event| event.data.as_str()))

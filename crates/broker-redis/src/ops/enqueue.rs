@@ -92,14 +92,12 @@ impl Store {
         if jobs.is_empty() {
             return Ok(Vec::new());
         }
-        let mut call = script::ENQUEUE.prepare_invoke();
         let queues: Vec<_> = jobs
             .chunk_by(|(a, ..), (b, ..)| a.queue == b.queue)
             .collect();
-        for queue in &queues {
-            let name = &queue[0].0.queue;
-            call.key(self.keys.queue(name));
-        }
+        let key = |queue: &&[Entering<'_>]| self.keys.queue(&queue[0].0.queue);
+        let keys: Vec<String> = queues.iter().map(key).collect();
+        let mut call = script::ENQUEUE.on_all(&keys);
         call.arg(self.time.argument()).arg(i32::from(atomic));
         call.arg(jobs.len());
         for (number, queue) in (1..).zip(queues) {

@@ -17,7 +17,7 @@ impl Store {
         let begun: bool = self
             .call(
                 script::REGISTER
-                    .key(self.keys.queue(queue))
+                    .on(self.keys.queue(queue))
                     .arg(self.time.argument())
                     .arg(worker.to_string())
                     .arg(lease_millis(self)),
@@ -54,7 +54,7 @@ impl Store {
         let (now, stop): (i64, Vec<String>) = self
             .call(
                 script::EXTEND
-                    .key(self.keys.queue(queue))
+                    .on(self.keys.queue(queue))
                     .arg(self.time.argument())
                     .arg(worker.to_string())
                     .arg(lease_millis(self)),

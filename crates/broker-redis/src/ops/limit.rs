@@ -19,9 +19,8 @@ impl Store {
         let all = serde_json::to_string(wanted).expect("limits have a JSON form");
         let number =
             |number: Option<i64>| number.map_or(String::new(), |number| number.to_string());
-        let mut call = script::LIMIT.prepare_invoke();
-        call.key(self.keys.queue(queue))
-            .arg(self.time.argument())
+        let mut call = script::LIMIT.on(self.keys.queue(queue));
+        call.arg(self.time.argument())
             .arg(if *wanted == QueueLimits::default() {
                 ""
             } else {

@@ -359,7 +359,13 @@ impl Store {
             return Err(BrokerError::BadCursor);
         }
         let members: Vec<(String, String)> = self
-            .call(script::AFTER.key(key).arg(score).arg(member).arg(count))
+            .call(
+                script::AFTER
+                    .on(key.to_owned())
+                    .arg(score)
+                    .arg(member)
+                    .arg(count),
+            )
             .await?;
         let found = |(member, score): &(String, String)| {
             let id = member.split(':').next().unwrap_or_default();

@@ -11,7 +11,7 @@ impl Store {
         self.know_queues(&[queue]).await?;
         self.call(
             script::PAUSE
-                .key(self.keys.queue(queue))
+                .on(self.keys.queue(queue))
                 .arg(self.time.argument())
                 .arg(i32::from(paused)),
         )
@@ -22,7 +22,7 @@ impl Store {
     pub(crate) async fn put_token_back(&self, queue: &QueueName) -> Result<(), BrokerError> {
         self.call(
             script::TOKEN
-                .key(self.keys.queue(queue))
+                .on(self.keys.queue(queue))
                 .arg(self.time.argument()),
         )
         .await

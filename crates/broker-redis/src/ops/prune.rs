@@ -63,7 +63,7 @@ impl Store {
         let over = self.over(queue, &batch).await?;
         self.call(
             script::FORGET
-                .key(self.keys.queue(queue))
+                .on(self.keys.queue(queue))
                 .arg(self.time.argument())
                 .arg(entry)
                 .arg(over),

@@ -69,7 +69,7 @@ impl Store {
         let rows: Vec<(Vec<u8>, String, bool, String)> = self
             .call(
                 script::READ
-                    .key(self.keys.queue(queue))
+                    .on(self.keys.queue(queue))
                     .arg(i32::from(results))
                     .arg(names),
             )

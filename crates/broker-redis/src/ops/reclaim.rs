@@ -45,7 +45,7 @@ impl Store {
         let (_, lost, overdue, expired, parents): (i64, Names, Names, Names, Names) = self
             .call(
                 script::SWEEP
-                    .key(self.keys.queue(queue))
+                    .on(self.keys.queue(queue))
                     .arg(self.time.argument())
                     .arg(lease_millis(self))
                     .arg(enough)
@@ -172,7 +172,7 @@ impl Store {
     async fn look_after(&self, queue: &QueueName, parent: &str) -> Result<(), BrokerError> {
         self.call(
             script::JOIN
-                .key(self.keys.queue(queue))
+                .on(self.keys.queue(queue))
                 .arg(self.time.argument())
                 .arg(parent)
                 .arg(LOOK_MS),

@@ -15,12 +15,11 @@ use lovage_core::lifecycle::{self, Next};
 use lovage_core::limits;
 use lovage_core::record;
 use lovage_core::status::{Join, WaitReason};
-use redis::ScriptInvocation;
 
 use crate::connect::Store;
 use crate::keys;
 use crate::ops::checkpoint;
-use crate::script;
+use crate::script::{self, Call};
 
 /// What the script says about one attempt.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -147,9 +146,8 @@ impl Store {
     ) -> Result<Vec<Answer>, BrokerError> {
         let (ends, others): (Vec<usize>, Vec<usize>) =
             (0..endings.len()).partition(|at| endings[*at].ends_the_job());
-        let mut call = script::SETTLE.prepare_invoke();
-        call.key(self.keys.queue(queue))
-            .arg(self.time.argument())
+        let mut call = script::SETTLE.on(self.keys.queue(queue));
+        call.arg(self.time.argument())
             .arg(i32::from(by_store))
             .arg(ends.len());
         for at in &ends {
@@ -220,7 +218,7 @@ pub(crate) fn gone_millis(job: &Job) -> i64 {
 }
 
 /// The arguments of an attempt that ends its job, in the order the script reads them.
-fn describe_end(call: &mut ScriptInvocation<'_>, ending: &Ending) {
+fn describe_end(call: &mut Call, ending: &Ending) {
     let What::Next(after, _) = &ending.what else {
         return;
     };
@@ -232,7 +230,7 @@ fn describe_end(call: &mut ScriptInvocation<'_>, ending: &Ending) {
 }
 
 /// The arguments of an attempt after which its job goes on, in the order the script reads them.
-fn describe_other(call: &mut ScriptInvocation<'_>, ending: &Ending) {
+fn describe_other(call: &mut Call, ending: &Ending) {
     call.arg(ending.id.to_string())
         .arg(ending.token.to_string());
     let What::Next(after, next) = &ending.what else {

@@ -36,7 +36,7 @@ impl Store {
         let answer: String = self
             .call_kept(
                 script::SIGNAL
-                    .key(self.keys.queue(&queue))
+                    .on(self.keys.queue(&queue))
                     .arg(self.time.argument())
                     .arg(id.to_string())
                     .arg(name)

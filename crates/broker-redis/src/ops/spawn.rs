@@ -30,9 +30,8 @@ impl Store {
         bound::spawn(spawn)?;
         bound::children(count)?;
         let told = NewEvent::spawned(&spawn.group, count);
-        let mut call = script::SPAWN.prepare_invoke();
-        call.key(self.keys.queue(&lease.queue))
-            .arg(self.time.argument())
+        let mut call = script::SPAWN.on(self.keys.queue(&lease.queue));
+        call.arg(self.time.argument())
             .arg(lease.job.to_string())
             .arg(lease.token.to_string())
             .arg(&spawn.group)
