@@ -63,8 +63,9 @@ impl ModelBroker {
         }
     }
 
-    /// As [`Broker::claim`]; where the order among jobs is free (they were put
-    /// to the front of a lane by one sweep) it takes them as in `like`.
+    /// As [`Broker::claim`]; where stores may differ (jobs put to the front of a
+    /// lane by one call, whose turn it is among lanes of one priority) it takes
+    /// them as in `like`.
     ///
     /// # Errors
     /// [`BrokerError::WorkerUnknown`] when the worker's lease ran out.
@@ -85,6 +86,27 @@ impl ModelBroker {
     /// Whether `lease` is the right to write about a running job.
     pub fn holds(&self, lease: &Lease) -> bool {
         self.lock().leased(lease).is_some()
+    }
+
+    /// Jobs that hear of one another: those that have `id` as a child, its
+    /// children, and theirs in both directions.
+    pub fn family(&self, id: &JobId) -> BTreeSet<JobId> {
+        let state = self.lock();
+        let (mut family, mut new) = (BTreeSet::new(), vec![*id]);
+        while let Some(id) = new.pop() {
+            if family.insert(id) {
+                new.extend(state.parents_of(&id));
+                new.extend(state.children_of(&id));
+            }
+        }
+        family
+    }
+
+    /// Whether the job is not over and no job's child.
+    pub fn is_orphan(&self, id: &JobId) -> bool {
+        let state = self.lock();
+        let stored = state.jobs.get(id);
+        stored.is_some_and(|stored| !stored.status().is_final()) && state.parents_of(id).is_empty()
     }
 
     /// The jobs in a queue's lanes, or due to be, whose `expires_at` has passed.

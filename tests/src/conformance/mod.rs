@@ -25,7 +25,10 @@ mod signal;
 mod unreadable;
 mod upkeep;
 
+use std::future::Future;
+
 use futures_util::future::BoxFuture;
+use futures_util::{StreamExt, stream};
 
 use crate::harness::Harness;
 
@@ -53,6 +56,30 @@ pub async fn check(name: &str, harness: Option<Harness>) {
     if let Some(harness) = harness {
         (case.run)(harness).await;
     }
+}
+
+/// Cases that run at once in [`check_all`].
+const AT_ONCE: usize = 8;
+
+/// Runs every case, some at a time, each on an empty store that `fresh` gives:
+/// for servers that take too long to start to be started for every case.
+///
+/// # Panics
+/// Names the cases whose promises the store breaks.
+pub async fn check_all<F>(fresh: impl Fn() -> F)
+where
+    F: Future<Output = Harness> + Send + 'static,
+{
+    let mut runs = Vec::with_capacity(CASES.len());
+    for case in CASES {
+        let harness = fresh();
+        let run = async move { (case.run)(harness.await).await };
+        runs.push(async move { (case.name, tokio::spawn(run).await) });
+    }
+    let ended: Vec<_> = stream::iter(runs).buffer_unordered(AT_ONCE).collect().await;
+    let broken = ended.iter().filter(|(_, ended)| ended.is_err());
+    let broken: Vec<&str> = broken.map(|(name, _)| *name).collect();
+    assert!(broken.is_empty(), "broken promises: {broken:#?}");
 }
 
 /// Makes one `#[tokio::test]` per promise for a store.
@@ -342,6 +369,7 @@ macro_rules! broker_conformance {
 mod tests {
     use std::collections::BTreeSet;
     use std::sync::Arc;
+    use std::time::Duration;
 
     use lovage_core::{invariant, limits};
 
@@ -356,6 +384,23 @@ mod tests {
         let model = ModelBroker::new(clock.clone(), lease * 2);
         let harness = Harness::new(Arc::new(model), clock, lease);
         check("a_silent_worker_loses_all_its_jobs", Some(harness)).await;
+    }
+
+    #[tokio::test]
+    async fn all_cases_run_and_the_broken_ones_are_named() {
+        let fresh = |lease: Duration| {
+            let clock = ManualClock::default();
+            let model = ModelBroker::new(clock.clone(), lease);
+            async move { Harness::new(Arc::new(model), clock, limits::LEASE) }
+        };
+        check_all(|| fresh(limits::LEASE)).await;
+        let broken = tokio::spawn(check_all(move || fresh(limits::LEASE * 2))).await;
+        let told = broken.unwrap_err().into_panic();
+        let told = told.downcast_ref::<String>().unwrap();
+        assert!(
+            told.contains("a_silent_worker_loses_all_its_jobs"),
+            "{told}"
+        );
     }
 
     #[tokio::test]

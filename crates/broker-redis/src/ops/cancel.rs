@@ -125,7 +125,7 @@ impl Store {
     }
 
     async fn ask_to_stop(&self, queue: &QueueName, id: &JobId) -> Result<bool, BrokerError> {
-        self.call(
+        self.call_kept(
             script::CANCEL
                 .key(self.keys.queue(queue))
                 .arg(self.time.argument())
@@ -162,7 +162,7 @@ impl Store {
         for (at, event) in events {
             call.arg(*at).arg(&event.kind).arg(event.data.as_str());
         }
-        let answer: String = self.call(&call).await?;
+        let answer: String = self.call_kept(&call).await?;
         match answer.as_str() {
             "1" => Ok(Replaced::Done),
             "0" => Ok(Replaced::Changed),

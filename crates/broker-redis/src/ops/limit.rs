@@ -15,7 +15,7 @@ impl Store {
         wanted: &QueueLimits,
     ) -> Result<(), BrokerError> {
         bound::weights(wanted)?;
-        self.know_queue(queue).await?;
+        self.know_queues(&[queue]).await?;
         let all = serde_json::to_string(wanted).expect("limits have a JSON form");
         let number =
             |number: Option<i64>| number.map_or(String::new(), |number| number.to_string());
@@ -34,6 +34,6 @@ impl Store {
         for (tenant, weight) in &wanted.weights {
             call.arg(tenant.as_str()).arg(weight.step());
         }
-        self.call(&call).await
+        self.call_kept(&call).await
     }
 }

@@ -53,7 +53,7 @@ impl Store {
                 .arg(indexes.len())
                 .arg(indexes);
         }
-        match self.call(&call).await? {
+        match self.call_kept(&call).await? {
             SPAWNED => Ok(()),
             LEASE_LOST => Err(BrokerError::LeaseLost),
             total => bound::children(usize::try_from(total).unwrap_or(usize::MAX)),
@@ -68,6 +68,9 @@ impl Store {
         ask.lrange(self.keys.children(&queue, *id), 0, -1)
             .hgetall(self.keys.family(&queue, *id));
         let (names, family): (Vec<String>, HashMap<String, String>) = self.send(&ask).await?;
+        if names.is_empty() || self.current(&queue, id, false).await?.is_none() {
+            return Ok(Vec::new());
+        }
         let child = |name: &String| {
             let unreadable = || corrupt(format!("a child of job {id}"));
             let (child, group) = name.split_once(' ').ok_or_else(unreadable)?;
