@@ -63,7 +63,15 @@ mod tests {
     use rusqlite::Connection;
 
     /// Tables that grow with the number of jobs.
-    const LARGE: [&str; 6] = ["jobs", "records", "labels", "events", "checkpoints", "keys"];
+    const LARGE: [&str; 7] = [
+        "jobs",
+        "records",
+        "labels",
+        "events",
+        "checkpoints",
+        "children",
+        "keys",
+    ];
 
     fn plan(conn: &Connection, sql: &str) -> Vec<String> {
         let mut statement = conn.prepare(&format!("EXPLAIN QUERY PLAN {sql}")).unwrap();
@@ -78,7 +86,7 @@ mod tests {
         details
     }
 
-    /// The statements call `jobs` j, `records` r and `checkpoints` c where they join.
+    /// The statements call `jobs` j, `records` r, `checkpoints` and `children` c where they join.
     fn walks_a_large_table(step: &str) -> bool {
         let name = step
             .strip_prefix("SCAN ")

@@ -146,6 +146,39 @@ async fn a_full_disk_refuses_jobs_and_gives_what_it_has() {
 }
 
 #[tokio::test]
+async fn a_ping_writes_to_the_file() {
+    let store = Store::new();
+    let broker = store.open().await;
+    let other = store.other_process();
+    let version = || -> i64 {
+        let version = other.pragma_query_value(None, "data_version", |row| row.get(0));
+        version.unwrap()
+    };
+    let before = version();
+    broker.ping().await.unwrap();
+    assert_ne!(version(), before);
+}
+
+#[tokio::test]
+async fn a_file_that_was_deleted_or_replaced_under_the_store_is_noticed() {
+    let store = Store::new();
+    let broker = store.open().await;
+    broker.ping().await.unwrap();
+    let away = store.dir.path().join("away.db");
+    std::fs::rename(store.path(), &away).unwrap();
+    let gone = broker.ping().await.unwrap_err();
+    assert!(matches!(gone, BrokerError::Unavailable(_)), "{gone:?}");
+    std::fs::write(store.path(), "").unwrap();
+    let replaced = broker.ping().await.unwrap_err();
+    assert!(
+        matches!(replaced, BrokerError::Unavailable(_)),
+        "{replaced:?}"
+    );
+    std::fs::rename(&away, store.path()).unwrap();
+    broker.ping().await.unwrap();
+}
+
+#[tokio::test]
 async fn one_operation_that_does_not_fit_undoes_no_other() {
     let store = Store::new();
     let broker = small_disk(&store).await;
