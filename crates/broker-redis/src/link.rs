@@ -77,15 +77,7 @@ impl Link {
                 answer.map_err(|error| server.failed(error))
             }
             Self::Cluster(cluster) => {
-                let mut line = cluster.line();
-                let answer = match replicas {
-                    0 => invocation.invoke_async(&mut line).await,
-                    _ => {
-                        invocation
-                            .invoke_async(&mut Kept::new(line, replicas))
-                            .await
-                    }
-                };
+                let answer = cluster.call(invocation, replicas).await;
                 answer.map_err(broker_error)
             }
         }
