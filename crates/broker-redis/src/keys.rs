@@ -164,6 +164,11 @@ pub(crate) fn mark(queue: &[u8]) -> Vec<u8> {
     [queue, b"mark"].concat()
 }
 
+/// A key in the slot of another, which nobody ever writes.
+pub(crate) fn missing(key: &[u8]) -> Vec<u8> {
+    [key, b"~"].concat()
+}
+
 /// A lane's name.
 pub(crate) fn lane(priority: Priority, tenant: &Tenant) -> String {
     format!("{}:{tenant}", priority.get())

@@ -74,11 +74,7 @@ impl Link {
                 answer.map_err(|error| server.failed(error))
             }
             Self::Cluster(cluster) => {
-                let mut line = cluster.line();
-                let answer = match replicas {
-                    0 => call.run(&mut line).await,
-                    _ => call.run(&mut Kept::new(line, replicas)).await,
-                };
+                let answer = cluster.call(call, replicas).await;
                 answer.map_err(broker_error)
             }
         }

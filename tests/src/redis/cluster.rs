@@ -78,8 +78,7 @@ impl RedisCluster {
     async fn replicate(&self) {
         let (masters, replicas) = self.servers.split_at(MASTERS);
         for (master, replica) in masters.iter().zip(replicas) {
-            let id = tell(master, &["CLUSTER", "MYID"]).await;
-            tell(replica, &["CLUSTER", "REPLICATE", &id]).await;
+            tell(replica, &["CLUSTER", "REPLICATE", &id(master).await]).await;
         }
         self.all_say(&["CLUSTER", "INFO"], "cluster_state:ok\r")
             .await;
@@ -149,6 +148,33 @@ impl RedisCluster {
         self.servers[at].restart().await;
     }
 
+    /// Moves the slot of a key to the master at this place, as an operator does
+    /// while the cluster is in use.
+    ///
+    /// # Panics
+    /// When a server refuses.
+    pub async fn move_slot(&self, key: &str, to: usize) {
+        let from = &self.servers[self.owner(key).await];
+        let to = &self.servers[to];
+        let slot = tell(to, &["CLUSTER", "KEYSLOT", key]).await;
+        let slot = slot.as_str();
+        let (from_id, to_id) = (id(from).await, id(to).await);
+        tell(to, &["CLUSTER", "SETSLOT", slot, "IMPORTING", &from_id]).await;
+        tell(from, &["CLUSTER", "SETSLOT", slot, "MIGRATING", &to_id]).await;
+        let port = to.port().to_string();
+        loop {
+            let keys = tell(from, &["CLUSTER", "GETKEYSINSLOT", slot, "1"]).await;
+            if keys.is_empty() {
+                break;
+            }
+            tell(from, &["MIGRATE", "127.0.0.1", &port, &keys, "0", "5000"]).await;
+        }
+        // The new owner first: who asks it is served, who asks the old one is sent there.
+        for server in [to, from] {
+            tell(server, &["CLUSTER", "SETSLOT", slot, "NODE", &to_id]).await;
+        }
+    }
+
     /// Waits until another master than the one at this place has the key.
     ///
     /// # Panics
@@ -164,6 +190,10 @@ impl RedisCluster {
 async fn tell(server: &RedisServer, words: &[&str]) -> String {
     let answer = server.command(words).await;
     answer.unwrap_or_else(|error| panic!("{words:?}: {error}"))
+}
+
+async fn id(server: &RedisServer) -> String {
+    tell(server, &["CLUSTER", "MYID"]).await
 }
 
 /// What a server knows of the cluster.

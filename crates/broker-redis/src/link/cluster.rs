@@ -10,18 +10,21 @@ use redis::cluster_routing::{
 };
 use redis::{
     Client, Cmd, ConnectionAddr, ConnectionInfo, ErrorKind, FromRedisValue, Pipeline, RedisError,
-    RedisResult, Value,
+    RedisResult, ServerErrorKind, Value,
 };
 
 use super::address::Address;
-use super::line::SlotLine;
+use super::line::{Kept, SlotLine};
 use super::{CONNECT_TIMEOUT, Peer, RESPONSE_TIMEOUT};
 use crate::error::broker_error;
+use crate::script::Call;
 
 /// Tries of one call while slots move; callers try again themselves.
 const RETRIES: u32 = 4;
 /// Longest pause between two of them, in ms.
 const RETRY_WAIT_MS: u64 = 200;
+/// Times that one call may load its script.
+const LOADS: usize = 3;
 /// Commands on their way at once when each goes to a place of its own.
 const EACH_MAX: usize = 64;
 
@@ -52,8 +55,26 @@ impl Cluster {
         })
     }
 
-    pub(super) fn line(&self) -> SlotLine {
-        SlotLine::new(self.connection.clone())
+    /// Runs a script where its keys are. A script can be loaded where its slot
+    /// was a moment ago: then it is loaded again.
+    pub(super) async fn call<T: FromRedisValue>(
+        &self,
+        call: &Call,
+        replicas: u32,
+    ) -> RedisResult<T> {
+        let no_script = ErrorKind::Server(ServerErrorKind::NoScript);
+        let mut loads = 1;
+        loop {
+            let mut line = SlotLine::new(self.connection.clone());
+            let answer = match replicas {
+                0 => call.run(&mut line).await,
+                _ => call.run(&mut Kept::new(line, replicas)).await,
+            };
+            match answer {
+                Err(error) if error.kind() == no_script && loads < LOADS => loads += 1,
+                answer => return answer,
+            }
+        }
     }
 
     pub(super) async fn send<T: FromRedisValue>(&self, pipeline: &Pipeline) -> RedisResult<T> {

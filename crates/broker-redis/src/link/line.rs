@@ -29,6 +29,30 @@ fn script_key(command: &Cmd) -> Option<&[u8]> {
     is_call.then(|| args.nth(KEY_AT - 1)).flatten()
 }
 
+/// The same call with one more key, which never exists. While a slot moves to
+/// another node its keys are on either, and a script of a single missing key would
+/// be run among the half that has arrived. One of two missing keys is refused with
+/// `TRYAGAIN` until the slot has moved.
+fn kept_whole(call: &Cmd) -> Cmd {
+    let args: Vec<&[u8]> = call
+        .args_iter()
+        .map(|arg| match arg {
+            Arg::Simple(bytes) => bytes,
+            _ => &[],
+        })
+        .collect();
+    let count = std::str::from_utf8(args[KEY_AT - 1]).ok();
+    let count: usize = count.and_then(|count| count.parse().ok()).unwrap_or(0);
+    let (before, after) = args.split_at((KEY_AT + count).min(args.len()));
+    let mut whole = Cmd::new();
+    whole.arg(&before[..KEY_AT - 1]).arg(count + 1);
+    whole
+        .arg(&before[KEY_AT..])
+        .arg(keys::missing(args[KEY_AT]));
+    whole.arg(after);
+    whole
+}
+
 /// The node of one slot: a script that it does not know is loaded there, while
 /// the driver would load it on all masters, and fail where one of them is away.
 pub(super) struct SlotLine {
@@ -44,19 +68,22 @@ impl SlotLine {
         }
     }
 
-    fn aim(&mut self, command: &Cmd) {
-        if let Some(key) = script_key(command) {
-            let route = Route::with_key(key, SlotAddr::Master);
-            self.to = SingleNodeRoutingInfo::SpecificNode(route);
-        }
+    /// Where a command goes, and as what.
+    fn aim(&mut self, command: &Cmd) -> Cmd {
+        let Some(key) = script_key(command) else {
+            return command.clone();
+        };
+        let route = Route::with_key(key, SlotAddr::Master);
+        self.to = SingleNodeRoutingInfo::SpecificNode(route);
+        kept_whole(command)
     }
 }
 
 impl ConnectionLike for SlotLine {
     fn req_packed_command<'a>(&'a mut self, command: &'a Cmd) -> RedisFuture<'a, Value> {
-        self.aim(command);
+        let command = self.aim(command);
         let to = RoutingInfo::SingleNode(self.to.clone());
-        Box::pin(self.cluster.route_command(command.clone(), to))
+        Box::pin(self.cluster.route_command(command, to))
     }
 
     fn req_packed_commands<'a>(
@@ -65,14 +92,12 @@ impl ConnectionLike for SlotLine {
         offset: usize,
         count: usize,
     ) -> RedisFuture<'a, Vec<Value>> {
-        if let Some(first) = pipeline.cmd_iter().next() {
-            self.aim(first);
+        let mut aimed = redis::pipe();
+        for command in pipeline.cmd_iter() {
+            aimed.add_command(self.aim(command));
         }
         let to = self.to.clone();
-        Box::pin(
-            self.cluster
-                .route_pipeline(pipeline.clone(), offset, count, to),
-        )
+        Box::pin(self.cluster.route_pipeline(aimed, offset, count, to))
     }
 
     fn get_db(&self) -> i64 {
@@ -225,6 +250,15 @@ mod tests {
         let mut call = redis::cmd("EVALSHA");
         call.arg("hash").arg(1).arg("{q}k").arg("value");
         assert_eq!(script_key(&call), Some(&b"{q}k"[..]));
+        let mut whole = redis::cmd("EVALSHA");
+        whole
+            .arg("hash")
+            .arg(2)
+            .arg("{q}k")
+            .arg(keys::missing(b"{q}k"));
+        whole.arg("value");
+        let packed = kept_whole(&call).get_packed_command();
+        assert_eq!(packed, whole.get_packed_command());
         let mut load = redis::cmd("SCRIPT");
         load.arg("LOAD").arg("a").arg("b");
         assert_eq!(script_key(&load), None);

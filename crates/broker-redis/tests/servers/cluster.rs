@@ -14,6 +14,7 @@ use lovage_tests::redis::cluster::RedisCluster;
 use lovage_tests::sim::{self, Connection};
 
 use crate::support::{LONG, connect, enqueue, fresh, job, queue, register, until_back, work_off};
+use crate::traffic::{Traffic, nothing_is_lost};
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_cluster_keeps_every_promise() {
@@ -133,4 +134,39 @@ async fn a_replica_takes_over_with_all_that_was_kept_on_it() {
         done.extend(more);
     }
     assert_eq!(done, accepted);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn jobs_go_on_while_their_slot_moves_to_another_master() {
+    if !RedisServer::available() {
+        return;
+    }
+    let cluster = RedisCluster::start().await;
+    let broker = connect(RedisConfig::new(cluster.url())).await;
+    let (mail, key) = (queue("mail"), "lovage:{mail}:k");
+    let first = enqueue(&broker, &mail).await;
+    let traffic = Traffic::start(&broker, &mail);
+    let home = cluster.owner(key).await;
+    for to in [(home + 1) % 3, home] {
+        cluster.move_slot(key, to).await;
+        assert_eq!(cluster.owner(key).await, to);
+    }
+    let last = enqueue(&broker, &mail).await;
+    let (mut accepted, done) = traffic.end().await;
+    accepted.extend([first, last]);
+    assert!(!done.is_empty());
+    nothing_is_lost(&broker, &mail, &accepted, &done).await;
+    let counts = broker.stats().await.unwrap().remove(0);
+    let over = u64::try_from(accepted.len()).unwrap();
+    let counted = counts.succeeded_total + counts.running;
+    assert_eq!((counted, counts.queued), (over, 0));
+    // Who slept where the slot was is woken where it is.
+    let worker = register(&broker, &mail).await;
+    let asleep = {
+        let (broker, mail) = (broker.clone(), mail.clone());
+        tokio::spawn(async move { broker.wake(&mail, &worker, true, LONG).await })
+    };
+    cluster.move_slot(key, (home + 1) % 3).await;
+    enqueue(&broker, &mail).await;
+    assert_eq!(asleep.await.unwrap().unwrap(), Wake::Work);
 }

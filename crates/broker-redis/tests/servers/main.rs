@@ -11,4 +11,5 @@ mod replicas;
 mod sentinel;
 mod support;
 mod tls;
+mod traffic;
 mod valkey;
