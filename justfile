@@ -28,6 +28,10 @@ sim operations="100000":
 golden:
     LOVAGE_GOLDEN=write bash tests/run
 
-# What the queue does on this machine.
-bench:
-    cargo run --release -- bench
+# What the queue does on this machine; `just bench --all` for everything.
+bench *args:
+    cargo run --release -- bench {{args}}
+
+# Measure everything and write it into docs/performance.md.
+performance:
+    cargo run --release -- bench --all --markdown docs/performance.md

@@ -453,37 +453,89 @@ async fn completions_and_settings_are_data_on_stdout() {
     check.end().await.expect(0);
 }
 
+/// What one section of a bench gave, by name; every figure must be one.
+async fn bench(section: &str, more: &[&str]) -> Vec<Value> {
+    let args = ["bench", "--only", section, "--jobs", "200", "-o", "json"];
+    let bench = Program::new(args.iter().chain(more)).env("PATH", std::env::var("PATH").unwrap());
+    let ended = bench.end().await.expect(0);
+    let mut report: Value = serde_json::from_str(&ended.stdout).unwrap();
+    let Value::Array(figures) = report["figures"].take() else {
+        panic!("no figures: {}", ended.stdout);
+    };
+    for figure in &figures {
+        assert_eq!(figure["section"], section, "{figure}");
+        assert!(figure["value"].as_f64().is_some(), "{figure}");
+    }
+    figures
+}
+
+fn figure<'a>(figures: &'a [Value], name: &str) -> &'a Value {
+    let named = |figure: &&Value| figure["name"].as_str().unwrap().starts_with(name);
+    let found = figures.iter().find(named);
+    found.unwrap_or_else(|| panic!("no {name} in {figures:?}"))
+}
+
 #[tokio::test]
-async fn bench_measures_both_stores_beside_the_floor() {
+async fn bench_drains_through_worker_processes_beside_the_floor() {
     if !RedisServer::available() {
         return;
     }
-    let bench = Program::new(["bench", "--jobs", "200", "-o", "json"])
-        .env("PATH", std::env::var("PATH").unwrap());
-    let ended = bench.end().await.expect(0);
-    let report: Value = serde_json::from_str(&ended.stdout).unwrap();
-    assert!(
-        report["floor"]["lpush_pipelined_per_s"]
-            .as_f64()
-            .is_some_and(|rate| rate > 0.0)
-    );
-    let stores: Vec<_> = report["stores"].as_array().unwrap().iter().collect();
-    assert_eq!(stores.len(), 2, "{report}");
-    for store in stores {
-        for figure in [
-            "enqueue_per_s",
-            "enqueue_single_per_s",
-            "drain_per_s",
-            "waiting_s",
-        ] {
-            assert!(
-                store[figure].as_f64().is_some_and(|rate| rate > 0.0),
-                "{figure} in {store}"
-            );
-        }
-        for latency in ["enqueue_to_start_ms", "enqueue_to_result_ms"] {
-            let idle = &store["idle"][latency];
-            assert!(idle["p50"].as_f64() <= idle["p99"].as_f64(), "{idle}");
-        }
+    let figures = bench("drain", &[]).await;
+    for workers in [
+        "1 worker process, 256",
+        "1 worker process, 32",
+        "2 worker processes",
+    ] {
+        let drain = figure(&figures, &format!("redis drain, {workers}"));
+        let number = |field: &Value| field.as_f64().filter(|value| *value > 0.0);
+        assert!(number(&drain["value"]).is_some(), "{drain}");
+        assert!(number(&drain["floor"]["value"]).is_some(), "{drain}");
+        let least = drain["target"]["at_least"].as_f64();
+        let met = drain["ratio"].as_f64() >= least;
+        assert!(least.is_some() && drain["met"] == met, "{drain}");
     }
+    let sqlite = figure(&figures, "sqlite drain");
+    assert!(sqlite["floor"].is_null(), "{sqlite}");
+}
+
+#[tokio::test]
+async fn bench_forgets_all_that_was_due_at_once() {
+    if !RedisServer::available() {
+        return;
+    }
+    let figures = bench("due", &["--backlog", "600"]).await;
+    for store in ["sqlite", "redis"] {
+        let forgotten = figure(&figures, &format!("{store}, 600 finished jobs forgotten"));
+        assert!(forgotten["value"].as_f64() > Some(0.0), "{forgotten}");
+    }
+}
+
+#[tokio::test]
+async fn bench_writes_its_figures_between_the_marks_of_a_page() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("page.md");
+    let marks = ["<!-- figures: begin -->", "<!-- figures: end -->"];
+    std::fs::write(
+        &path,
+        format!("# Mine\n{}\nold\n{}\nkept\n", marks[0], marks[1]),
+    )
+    .unwrap();
+    let args = [
+        "bench",
+        "--only",
+        "model",
+        "--markdown",
+        path.to_str().unwrap(),
+    ];
+    Program::new(args).end().await.expect(0);
+    let page = std::fs::read_to_string(&path).unwrap();
+    let (before, rest) = page.split_once(marks[0]).unwrap();
+    let (figures, after) = rest.split_once(marks[1]).unwrap();
+    assert_eq!((before, after), ("# Mine\n", "\nkept\n"));
+    assert!(
+        figures.contains("sqlite, 200 jobs that each wait") && !figures.contains("old"),
+        "{page}"
+    );
+    std::fs::write(&path, "no marks").unwrap();
+    Program::new(args).end().await.expect(2);
 }

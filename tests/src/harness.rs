@@ -293,16 +293,17 @@ impl Harness {
     }
 
     /// A worker that finds nothing to claim is not woken over and over; a
-    /// wake-up left from before may come.
+    /// wake-up left from before may come, late where it is slow to connect.
     pub async fn stays_quiet(&self, worker: WorkerId) {
         let queue = QueueName::default();
         let mut woken = Vec::new();
-        for _ in 0..3 {
+        for _ in 0..4 {
             assert_eq!(self.claim_ids(worker, 1).await, []);
             let wake = self.broker.wake(&queue, &worker, true, MOMENT).await;
             woken.push(wake.expect("the store answers"));
         }
-        assert_eq!(woken.last(), Some(&Wake::Timeout), "{woken:?}");
+        let wakes = woken.iter().filter(|wake| **wake != Wake::Timeout).count();
+        assert!(wakes <= 2, "{woken:?}");
     }
 
     /// Sends one settle.

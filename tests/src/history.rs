@@ -4,7 +4,7 @@ use std::collections::{BTreeSet, HashSet};
 use std::time::Duration;
 
 use lovage_core::attempt::JobError;
-use lovage_core::broker::{Broker, Claim, Claimed, Settle, Settled};
+use lovage_core::broker::{Broker, Claim, Claimed, Settle, Settled, Spawn};
 use lovage_core::checkpoint::Checkpoint;
 use lovage_core::clock::{self, Clock};
 use lovage_core::event::{NewEvent, kind};
@@ -15,7 +15,8 @@ use lovage_core::lifecycle;
 use lovage_core::outcome::Outcome;
 use lovage_core::payload::Payload;
 use lovage_core::query::Filter;
-use lovage_core::status::{Status, WaitReason};
+use lovage_core::queue::{QueueLimits, Rate, Weight};
+use lovage_core::status::{Join, Status, WaitReason};
 use rand::rngs::StdRng;
 use rand::{RngExt, SeedableRng};
 use uuid::{Builder, Uuid};
@@ -45,6 +46,10 @@ pub enum Operation {
     Checkpoint(Lease, Checkpoint, Vec<NewEvent>),
     /// A worker, or one that was, reports.
     Emit(Lease, Vec<NewEvent>),
+    /// A worker, or one that was, spawns children.
+    Spawn(Spawn),
+    /// Someone gives a job a value.
+    Signal(JobId, String, Payload),
     /// Attempts end; some may have been lost, or ended before.
     Settle(Vec<Settle>),
     /// Someone wants a job stopped.
@@ -53,6 +58,8 @@ pub enum Operation {
     Redrive(JobId),
     /// A queue is stopped or started.
     Pause(QueueName, bool),
+    /// A queue is limited, or not any more.
+    Limit(QueueName, QueueLimits),
     /// Time passes.
     Advance(Duration),
     /// Somebody sweeps.
@@ -69,9 +76,10 @@ type Worker = (QueueName, WorkerId);
 /// Draws one operation after the other from a seed.
 ///
 /// Where the meaning of the trait leaves a store free, the history does not go:
-/// one tenant per queue (so no two lanes of one priority), nothing at exactly
-/// the millisecond a lease or key ends, no redrive of a job that left its lane
-/// by a cancel (its place in line is free) or holds its key for a window.
+/// nothing at exactly the millisecond a lease or key ends, no redrive of a job
+/// that left its lane by a cancel (its place in line is free) or holds its key
+/// for a window. Whose turn it is among lanes of one priority is left to the
+/// store: clocks of lanes without jobs may be forgotten.
 pub struct History {
     rng: StdRng,
     clock: ManualClock,
@@ -90,6 +98,8 @@ pub struct History {
 const WORKERS_MAX: usize = 4;
 /// Keys drawn from, few enough to meet again.
 const KEYS: u32 = 6;
+/// Whose jobs there are.
+const TENANTS: [&str; 3] = ["anna", "ben", "carla"];
 
 impl History {
     /// The history of `seed` on a store that reads `clock` and gives leases of `lease`.
@@ -119,15 +129,18 @@ impl History {
             let drawn = match self.rng.random_range(0..100) {
                 0..18 => Some(self.enqueue()),
                 18..42 => self.claim(model).await,
-                42..62 => self.settle(model),
-                62..67 => self.checkpoint(),
-                67..71 => self.emit(),
-                71..75 => self.extend(),
-                75..84 => Some(Operation::Advance(self.time(model))),
-                84..88 => Some(Operation::Reclaim),
-                88..91 => self.id().map(Operation::Cancel),
-                91..94 => self.redrive(model).await,
-                94..96 => Some(self.pause()),
+                42..59 => self.settle(model),
+                59..62 => self.checkpoint(),
+                62..65 => self.emit(),
+                65..69 => self.spawn(model),
+                69..73 => self.signal(),
+                73..75 => self.extend(),
+                75..83 => Some(Operation::Advance(self.time(model))),
+                83..87 => Some(Operation::Reclaim),
+                87..90 => self.id().map(Operation::Cancel),
+                90..93 => self.redrive(model).await,
+                93 => Some(self.pause()),
+                94..96 => Some(self.limit()),
                 96 => self.leave(),
                 97 => Some(Operation::Prune),
                 _ => Some(Operation::List(self.filter())),
@@ -143,6 +156,15 @@ impl History {
         if !self.ids.contains(&job.id) {
             self.ids.push(job.id);
             self.accepted.push(job.clone());
+        }
+    }
+
+    /// Takes note of children that are in the store after a spawn.
+    pub fn spawned(&mut self, children: &[NewJob]) {
+        for child in children {
+            if !self.ids.contains(&child.id) {
+                self.ids.push(child.id);
+            }
         }
     }
 
@@ -220,10 +242,9 @@ impl History {
         let kind = "test.random".parse().expect("a valid kind");
         let (unique, idempotency) = self.keys();
         NewJob {
-            tenant: queue
-                .as_str()
+            tenant: TENANTS[self.rng.random_range(0..TENANTS.len())]
                 .parse()
-                .expect("a queue name is a valid tenant"),
+                .expect("a valid tenant"),
             queue,
             priority: [1, 5, 9][self.rng.random_range(0..3)]
                 .try_into()
@@ -261,6 +282,44 @@ impl History {
             }
             _ => (None, None),
         }
+    }
+
+    /// A group of children, of which one may be a job that is there already.
+    fn spawn(&mut self, model: &ModelBroker) -> Option<Operation> {
+        let lease = self.lease()?;
+        let count = self.rng.random_range(0..4);
+        let mut children: Vec<NewJob> = (0..count).map(|_| self.job()).collect();
+        if let Some(child) = children.last_mut().filter(|_| self.rng.random_bool(0.1)) {
+            child.id = self.orphan(model, &lease).unwrap_or(child.id);
+        }
+        Some(Operation::Spawn(Spawn {
+            group: format!("group {}", self.rng.random_range(0..3)),
+            lease,
+            children,
+        }))
+    }
+
+    /// A job of the lease's queue to stand for a child of the lease's job. It
+    /// came later than that one (nobody is its own ancestor), nobody's child.
+    fn orphan(&mut self, model: &ModelBroker, lease: &Lease) -> Option<JobId> {
+        let place = self.place(self.accepted.len())?;
+        let (id, queue) = (self.accepted[place].id, &self.accepted[place].queue);
+        let came = |id: JobId| self.ids.iter().position(|known| *known == id);
+        let later = came(id) > came(lease.job);
+        let free = later && *queue == lease.queue && model.is_orphan(&id);
+        // It is not sent again: once it is forgotten its id would be another job's.
+        free.then(|| self.accepted.remove(place).id)
+    }
+
+    fn signal(&mut self) -> Option<Operation> {
+        let id = self.id()?;
+        let name = self.signal_name();
+        let data = number(self.rng.random_range(0..3));
+        Some(Operation::Signal(id, name, data))
+    }
+
+    fn signal_name(&mut self) -> String {
+        format!("signal {}", self.rng.random_range(0..3))
     }
 
     /// A claim, unless the worker is lost or a paused queue has something due:
@@ -332,7 +391,7 @@ impl History {
 
     fn outcome(&mut self) -> Outcome {
         let error = JobError::transient("flaky", "it broke");
-        match self.rng.random_range(0..10) {
+        match self.rng.random_range(0..11) {
             0..4 => Outcome::Done(number(self.rng.random())),
             4 => Outcome::Retry {
                 error,
@@ -340,12 +399,31 @@ impl History {
             },
             5 => Outcome::Retry { error, after: None },
             6 => Outcome::Park {
-                reason: WaitReason::Limit,
+                reason: self.wait_reason(),
                 after: self.span(),
             },
             7 => Outcome::GiveUp(JobError::permanent("hopeless", "never")),
             8 => Outcome::Cancelled,
-            _ => Outcome::Release,
+            9 => Outcome::Release,
+            _ => Outcome::Park {
+                reason: WaitReason::Children(self.join()),
+                after: self.span() * 3,
+            },
+        }
+    }
+
+    fn wait_reason(&mut self) -> WaitReason {
+        match self.rng.random_range(0..3) {
+            0 => WaitReason::Limit,
+            1 => WaitReason::Signal(self.signal_name()),
+            _ => WaitReason::Children(self.join()),
+        }
+    }
+
+    fn join(&mut self) -> Join {
+        match self.rng.random_bool(0.5) {
+            true => Join::All,
+            false => Join::FirstFailure,
         }
     }
 
@@ -392,7 +470,8 @@ impl History {
             .flatten()
             .and_then(|job| job.asked.unique)
             .is_some_and(|unique| unique.window.is_some());
-        let free = windowed || self.not_to_redrive.contains(&id);
+        let family = model.family(&id);
+        let free = windowed || !self.not_to_redrive.is_disjoint(&family);
         (!free).then_some(Operation::Redrive(id))
     }
 
@@ -400,6 +479,30 @@ impl History {
         let queue = self.queue();
         let paused = self.rng.random_bool(0.15);
         Operation::Pause(queue, paused)
+    }
+
+    fn limit(&mut self) -> Operation {
+        let queue = self.queue();
+        let mut limits = QueueLimits::default();
+        if self.rng.random_bool(0.4) {
+            limits.concurrency = Some(self.rng.random_range(0..6));
+        }
+        if self.rng.random_bool(0.4) {
+            limits.rate = Some(Rate {
+                jobs: self.rng.random_range(1..20),
+                per_ms: self.rng.random_range(100..5_000),
+                burst: self.rng.random_range(1..6),
+            });
+        }
+        for tenant in TENANTS {
+            if self.rng.random_bool(0.5) {
+                let tenant = tenant.parse().expect("a valid tenant");
+                let weight = self.rng.random_range(1..=Weight::MAX);
+                let weight = Weight::try_from(weight).expect("1 to 100");
+                limits.weights.insert(tenant, weight);
+            }
+        }
+        Operation::Limit(queue, limits)
     }
 
     /// A time to pass after which no lease or key ends at just this millisecond.

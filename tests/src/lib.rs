@@ -64,9 +64,10 @@
 //! - [`history`] and [`sim`]: random histories of callers, workers, crashes and
 //!   time, played to a store and to the model in lockstep;
 //!   [`broker_simulation!`] makes two tests, on a good connection and on one
-//!   that loses requests and answers. A difference prints the last operations
-//!   and `LOVAGE_SEED=...`, which plays the same history again;
-//!   `LOVAGE_SIM_OPS` makes histories longer than 2,000 operations.
+//!   that loses requests and answers. Each plays 25,000 operations
+//!   (`LOVAGE_SIM_OPS`) in histories of random seeds, which are printed;
+//!   `LOVAGE_SEED=...` plays the one of that seed. A difference prints the last
+//!   operations and how to play the same history again.
 //! - [`faults`]: a broker whose calls are lost or late, from a seed, and a
 //!   caller that sends them again.
 //! - [`clock`], [`redis`], [`harness`]: a clock that is moved, a private

@@ -20,6 +20,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use jiff::Timestamp;
+use lovage_core::bound;
 use lovage_core::broker::{
     Broker, CancelReply, Child, Claim, Claimed, Claims, Enqueued, RedriveReply, Settle, Settled,
     SignalReply, Spawn, Swept, Wake,
@@ -31,7 +32,6 @@ use lovage_core::event::{EventPage, NewEvent};
 use lovage_core::id::{JobId, QueueName, WorkerId};
 use lovage_core::job::{Job, NewJob};
 use lovage_core::lease::Lease;
-use lovage_core::limits;
 use lovage_core::payload::Payload;
 use lovage_core::query::{Filter, JobPage, Page, QueueStats};
 use lovage_core::queue::QueueLimits;
@@ -63,8 +63,9 @@ impl ModelBroker {
         }
     }
 
-    /// As [`Broker::claim`]; where the order among jobs is free (they were put
-    /// to the front of a lane by one sweep) it takes them as in `like`.
+    /// As [`Broker::claim`]; where stores may differ (jobs put to the front of a
+    /// lane by one call, whose turn it is among lanes of one priority) it takes
+    /// them as in `like`.
     ///
     /// # Errors
     /// [`BrokerError::WorkerUnknown`] when the worker's lease ran out.
@@ -85,6 +86,27 @@ impl ModelBroker {
     /// Whether `lease` is the right to write about a running job.
     pub fn holds(&self, lease: &Lease) -> bool {
         self.lock().leased(lease).is_some()
+    }
+
+    /// Jobs that hear of one another: those that have `id` as a child, its
+    /// children, and theirs in both directions.
+    pub fn family(&self, id: &JobId) -> BTreeSet<JobId> {
+        let state = self.lock();
+        let (mut family, mut new) = (BTreeSet::new(), vec![*id]);
+        while let Some(id) = new.pop() {
+            if family.insert(id) {
+                new.extend(state.parents_of(&id));
+                new.extend(state.children_of(&id));
+            }
+        }
+        family
+    }
+
+    /// Whether the job is not over and no job's child.
+    pub fn is_orphan(&self, id: &JobId) -> bool {
+        let state = self.lock();
+        let stored = state.jobs.get(id);
+        stored.is_some_and(|stored| !stored.status().is_final()) && state.parents_of(id).is_empty()
     }
 
     /// The jobs in a queue's lanes, or due to be, whose `expires_at` has passed.
@@ -155,10 +177,7 @@ impl Broker for ModelBroker {
     }
 
     async fn enqueue(&self, jobs: Vec<NewJob>, atomic: bool) -> Result<Vec<Enqueued>, BrokerError> {
-        few("jobs", jobs.len(), limits::ENQUEUE_BATCH_MAX)?;
-        for job in &jobs {
-            small("input", &job.input, limits::INPUT_BYTES_MAX)?;
-        }
+        bound::enqueue(&jobs)?;
         let now = self.clock.now();
         let mut state = self.change();
         let before = atomic.then(|| state.clone());
@@ -230,8 +249,7 @@ impl Broker for ModelBroker {
         checkpoint: &Checkpoint,
         events: &[NewEvent],
     ) -> Result<(), BrokerError> {
-        let value = &checkpoint.value;
-        small("a checkpoint", value, limits::CHECKPOINT_BYTES_MAX)?;
+        bound::checkpoint(checkpoint)?;
         let mut state = self.change();
         let stored = state.leased(lease).ok_or(BrokerError::LeaseLost)?;
         let same = |old: &Checkpoint| {
@@ -252,6 +270,7 @@ impl Broker for ModelBroker {
     }
 
     async fn spawn(&self, spawn: &Spawn) -> Result<(), BrokerError> {
+        bound::spawn(spawn)?;
         self.change().spawn(spawn, self.clock.now())
     }
 
@@ -267,12 +286,12 @@ impl Broker for ModelBroker {
         name: &str,
         data: &Payload,
     ) -> Result<SignalReply, BrokerError> {
-        small("a signal", data, limits::SIGNAL_BYTES_MAX)?;
+        bound::signal(name, data)?;
         Ok(self.change().signal(id, name, data, self.clock.now()))
     }
 
     async fn settle(&self, settles: &[Settle]) -> Result<Vec<Settled>, BrokerError> {
-        few("settles", settles.len(), limits::BATCH_MAX)?;
+        bound::settle(settles)?;
         let now = self.clock.now();
         let mut state = self.change();
         state.new_front();
@@ -339,7 +358,7 @@ impl Broker for ModelBroker {
     }
 
     async fn limit(&self, queue: &QueueName, limits: &QueueLimits) -> Result<(), BrokerError> {
-        few("weights", limits.weights.len(), limits::WEIGHTS_MAX)?;
+        bound::weights(limits)?;
         self.change().limit(queue, limits);
         Ok(())
     }
@@ -361,25 +380,10 @@ impl Broker for ModelBroker {
     }
 }
 
-/// Refuses more than `max` of something.
-fn few(what: &'static str, got: usize, max: usize) -> Result<(), BrokerError> {
-    if got > max {
-        return Err(BrokerError::TooMany { what, got, max });
-    }
-    Ok(())
-}
-
-/// Refuses a value of more than `max` bytes.
-fn small(what: &'static str, value: &Payload, max: usize) -> Result<(), BrokerError> {
-    let got = value.as_str().len();
-    if got > max {
-        return Err(BrokerError::TooLarge { what, got, max });
-    }
-    Ok(())
-}
-
 #[cfg(test)]
 mod tests {
+    use lovage_core::limits;
+
     use super::*;
     use crate::harness::Harness;
 

@@ -1,7 +1,14 @@
-//! A private `redis-server` per test.
+//! Private servers for one test each: one server, with TLS, behind sentinels,
+//! or as a cluster. Dropping them ends them.
 
+pub mod cluster;
+pub mod sentinel;
+pub mod tls;
+
+use std::future::Future;
 use std::io;
 use std::net::{Ipv4Addr, TcpListener};
+use std::path::Path;
 use std::process::Stdio;
 use std::time::Duration;
 
@@ -20,15 +27,32 @@ const READY_MAX: Duration = Duration::from_secs(20);
 const READY_PAUSE: Duration = Duration::from_millis(5);
 /// Longest wait for the reply to one command.
 const REPLY_MAX: Duration = Duration::from_secs(10);
+/// Longest wait for several servers to agree on who is what.
+const AGREED_MAX: Duration = Duration::from_secs(30);
+/// Pause between two looks at servers that have not agreed yet.
+const AGREED_PAUSE: Duration = Duration::from_millis(50);
+/// Settings of a server that is to have replicas: without them it waits 5 s for further ones
+/// before it sends its data to the first.
+pub const SYNC_AT_ONCE: [&str; 2] = ["--repl-diskless-sync-delay", "0"];
 /// Ports tried before giving up: another process may take one between its choice and the start.
 const PORTS_TRIED: usize = 10;
+
+/// What a process of `redis-server` is.
+#[derive(Debug, Clone)]
+enum Mode {
+    /// Keeps data; these are its settings.
+    Server(Vec<String>),
+    /// Watches servers; this is its file of settings.
+    Sentinel(String),
+}
 
 /// A `redis-server` process on a free loopback port, in a folder of its own.
 /// Dropping it kills the process and removes the folder.
 #[derive(Debug)]
 pub struct RedisServer {
     port: u16,
-    args: Vec<String>,
+    program: String,
+    mode: Mode,
     process: Option<Child>,
     dir: TempDir,
 }
@@ -55,9 +79,23 @@ impl RedisServer {
     /// # Panics
     /// As [`RedisServer::start`].
     pub async fn start_with(args: &[&str]) -> Self {
+        Self::start_program("redis-server", args).await
+    }
+
+    /// Starts another program that takes the same settings, such as `valkey-server`.
+    ///
+    /// # Panics
+    /// As [`RedisServer::start`].
+    pub async fn start_program(program: &str, args: &[&str]) -> Self {
+        let args = args.iter().map(ToString::to_string).collect();
+        Self::start_as(program, Mode::Server(args)).await
+    }
+
+    async fn start_as(program: &str, mode: Mode) -> Self {
         let mut server = Self {
             port: 0,
-            args: args.iter().map(ToString::to_string).collect(),
+            program: program.to_owned(),
+            mode,
             process: None,
             dir: tempfile::tempdir().expect("a temporary folder can be made"),
         };
@@ -67,7 +105,10 @@ impl RedisServer {
                 return server;
             }
         }
-        panic!("redis-server ended at once on {PORTS_TRIED} ports; settings: {args:?}");
+        panic!(
+            "{program} ended at once on {PORTS_TRIED} ports as {:?}",
+            server.mode
+        );
     }
 
     /// Where it listens, such as `redis://127.0.0.1:6379`.
@@ -101,13 +142,37 @@ impl RedisServer {
         );
     }
 
+    /// Makes it a replica of another server; returns when it has what that has.
+    ///
+    /// # Panics
+    /// When it does not become one.
+    pub async fn follow(&self, master: &Self) {
+        let port = master.port.to_string();
+        let told = self.command(&["REPLICAOF", "127.0.0.1", &port]).await;
+        told.expect("a server can be made a replica");
+        self.says(&["INFO", "replication"], "master_link_status:up\r")
+            .await;
+    }
+
+    /// Waits until its answer to a command has this text.
+    ///
+    /// # Panics
+    /// When it does not come to say so.
+    pub async fn says(&self, words: &[&str], wanted: &str) {
+        agreed(wanted, || async {
+            let answer = self.command(words).await;
+            answer.is_ok_and(|answer| answer.contains(wanted))
+        })
+        .await;
+    }
+
     /// Sends one command on a connection of its own and returns the reply as text.
     ///
-    /// Enough for `PING`, `INFO`, `FLUSHALL` and `CONFIG SET`: replies that are arrays are not read.
+    /// An array is given line by line.
     ///
     /// # Errors
     /// When the server cannot be reached or answers with an error.
-    pub async fn command(&self, words: &[&str]) -> io::Result<String> {
+    pub async fn command<W: AsRef<[u8]>>(&self, words: &[W]) -> io::Result<String> {
         timeout(REPLY_MAX, send(self.port, words))
             .await
             .unwrap_or_else(|_| Err(io::ErrorKind::TimedOut.into()))
@@ -115,11 +180,8 @@ impl RedisServer {
 
     /// Starts the process and waits for it; `false` when it ended instead of answering.
     async fn launch(&mut self) -> bool {
-        let spawned = Command::new("redis-server")
-            .args(["--bind", "127.0.0.1", "--save", "", "--appendonly", "no"])
-            .args(["--port", &self.port.to_string(), "--dir"])
-            .arg(self.dir.path())
-            .args(&self.args)
+        let spawned = self
+            .invocation()
             .stdin(Stdio::null())
             .stdout(Stdio::null())
             .stderr(Stdio::null())
@@ -127,7 +189,8 @@ impl RedisServer {
             .spawn();
         let process = spawned.unwrap_or_else(|error| {
             panic!(
-                "cannot start redis-server ({error}): install it, or set {SWITCH}=off to skip these tests"
+                "cannot start {} ({error}): install it, or set {SWITCH}=off to skip these tests",
+                self.program
             )
         });
         let process = self.process.insert(process);
@@ -142,9 +205,45 @@ impl RedisServer {
             }
         }
         panic!(
-            "redis-server on port {} does not answer after {READY_MAX:?}",
-            self.port
+            "{} on port {} does not answer after {READY_MAX:?}",
+            self.program, self.port
         );
+    }
+
+    fn invocation(&self) -> Command {
+        let mut command = Command::new(&self.program);
+        let dir = self.dir.path();
+        match &self.mode {
+            Mode::Server(args) => command
+                .args(["--bind", "127.0.0.1", "--save", "", "--appendonly", "no"])
+                .args(["--port", &self.port.to_string(), "--dir"])
+                .arg(dir)
+                .args(args),
+            Mode::Sentinel(settings) => command
+                .arg(sentinel_file(dir, self.port, settings))
+                .arg("--sentinel"),
+        };
+        command
+    }
+}
+
+/// A sentinel keeps what it learns in its file of settings.
+fn sentinel_file(dir: &Path, port: u16, settings: &str) -> std::path::PathBuf {
+    let file = dir.join("sentinel.conf");
+    let place = format!("bind 127.0.0.1\nport {port}\ndir {}\n", dir.display());
+    std::fs::write(&file, place + settings).expect("a temporary file can be written");
+    file
+}
+
+/// Looks again until servers have agreed on something.
+///
+/// # Panics
+/// When they do not, in the time that is more than enough for it.
+async fn agreed<F: Future<Output = bool>>(what: &str, look: impl Fn() -> F) {
+    let deadline = Instant::now() + AGREED_MAX;
+    while !look().await {
+        assert!(Instant::now() < deadline, "not in {AGREED_MAX:?}: {what}");
+        sleep(AGREED_PAUSE).await;
     }
 }
 
@@ -157,26 +256,37 @@ fn free_port() -> u16 {
 }
 
 /// One command and its reply in RESP 2.
-async fn send(port: u16, words: &[&str]) -> io::Result<String> {
+async fn send<W: AsRef<[u8]>>(port: u16, words: &[W]) -> io::Result<String> {
     let mut stream = BufReader::new(TcpStream::connect((Ipv4Addr::LOCALHOST, port)).await?);
-    let mut request = format!("*{}\r\n", words.len());
-    for word in words {
-        request.push_str(&format!("${}\r\n{word}\r\n", word.len()));
+    let mut request = format!("*{}\r\n", words.len()).into_bytes();
+    for word in words.iter().map(AsRef::as_ref) {
+        request.extend_from_slice(format!("${}\r\n", word.len()).as_bytes());
+        request.extend_from_slice(word);
+        request.extend_from_slice(b"\r\n");
     }
-    stream.write_all(request.as_bytes()).await?;
-    let mut line = String::new();
-    stream.read_line(&mut line).await?;
-    let line = line.trim_end();
-    match line.split_at_checked(1) {
-        Some(("+" | ":", text)) => Ok(text.to_owned()),
-        Some(("$", length)) => {
-            let length = length.parse().map_err(io::Error::other)?;
-            let mut bulk = vec![0; length];
-            stream.read_exact(&mut bulk).await?;
-            String::from_utf8(bulk).map_err(io::Error::other)
+    stream.write_all(&request).await?;
+    let (mut parts, mut left) = (Vec::new(), 1);
+    while left > 0 {
+        left -= 1;
+        let mut line = String::new();
+        stream.read_line(&mut line).await?;
+        let line = line.trim_end();
+        match line.split_at_checked(1) {
+            Some(("+" | ":", text)) => parts.push(text.to_owned()),
+            Some(("$", length)) => parts.push(read_bulk(&mut stream, length).await?),
+            Some(("*", count)) => left += count.parse::<usize>().map_err(io::Error::other)?,
+            _ => return Err(io::Error::other(line.to_owned())),
         }
-        _ => Err(io::Error::other(line.to_owned())),
     }
+    Ok(parts.join("\n"))
+}
+
+async fn read_bulk(stream: &mut BufReader<TcpStream>, length: &str) -> io::Result<String> {
+    let length: usize = length.parse().map_err(io::Error::other)?;
+    let mut bulk = vec![0; length + 2];
+    stream.read_exact(&mut bulk).await?;
+    bulk.truncate(length);
+    String::from_utf8(bulk).map_err(io::Error::other)
 }
 
 #[cfg(test)]

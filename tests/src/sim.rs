@@ -1,15 +1,16 @@
 //! A store and the model live through one random history in lockstep.
 //!
 //! After every operation their answers are compared, and every now and then
-//! everything that can be seen of them. A difference prints the seed: with it
-//! in `LOVAGE_SEED` the same history happens again.
+//! everything that can be seen of them. Every seed is printed: with it in
+//! `LOVAGE_SEED` the same history happens again.
 
 use std::collections::{BTreeSet, VecDeque};
 use std::fmt::Debug;
+use std::io::Write;
 use std::sync::Arc;
 use std::time::Duration;
 
-use lovage_core::broker::{Broker, CancelReply, Claim, Claims, Enqueued, Settle, Swept};
+use lovage_core::broker::{Broker, Claim, Claims, Enqueued, Settle, Spawn, Swept};
 use lovage_core::error::BrokerError;
 use lovage_core::event::{Event, kind};
 use lovage_core::id::{JobId, QueueName, WorkerId};
@@ -24,12 +25,15 @@ use crate::harness::Harness;
 use crate::history::{History, Operation};
 use crate::model::ModelBroker;
 
-/// The seed of the history; random when it is not set.
+/// The seed of a single history; without it there are several, of random seeds.
 pub const SEED: &str = "LOVAGE_SEED";
-/// How many operations one history has.
+/// How many operations the histories of one test have together.
 pub const OPERATIONS: &str = "LOVAGE_SIM_OPS";
 
-const OPERATIONS_DEFAULT: usize = 2_000;
+/// With two tests on each of two stores 100,000.
+const OPERATIONS_DEFAULT: usize = 25_000;
+/// Operations of one of several histories: what the model looks through stays few.
+const HISTORY_OPERATIONS: usize = 2_500;
 /// Operations between two looks at what they touched.
 const LOOK_EVERY: usize = 50;
 /// Operations shown with a difference.
@@ -45,15 +49,23 @@ const CLAIMS_MAX: usize = 100;
 macro_rules! broker_simulation {
     ($factory:expr) => {
         #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-        async fn a_random_history_goes_as_in_the_model() {
-            let harness = ($factory)().await;
-            $crate::sim::simulate(harness.into(), $crate::sim::Connection::Good).await;
+        async fn random_histories_go_as_in_the_model() {
+            for history in $crate::sim::histories() {
+                let harness = ($factory)().await;
+                history
+                    .play(harness.into(), $crate::sim::Connection::Good)
+                    .await;
+            }
         }
 
         #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-        async fn a_random_history_with_lost_calls_ends_as_in_the_model() {
-            let harness = ($factory)().await;
-            $crate::sim::simulate(harness.into(), $crate::sim::Connection::Bad).await;
+        async fn random_histories_with_lost_calls_end_as_in_the_model() {
+            for history in $crate::sim::histories() {
+                let harness = ($factory)().await;
+                history
+                    .play(harness.into(), $crate::sim::Connection::Bad)
+                    .await;
+            }
         }
     };
 }
@@ -68,18 +80,49 @@ pub enum Connection {
     Bad,
 }
 
-/// Runs the history of `LOVAGE_SEED` or a random one, `LOVAGE_SIM_OPS` or 2,000
-/// operations long; `None` instead of a store skips it.
+/// What one history is made of.
+#[derive(Debug, Clone, Copy)]
+pub struct Draw {
+    seed: u64,
+    operations: usize,
+}
+
+impl Draw {
+    /// Plays the history to a fresh store; `None` instead of one skips it.
+    ///
+    /// # Panics
+    /// When the store differs from the model.
+    pub async fn play(self, harness: Option<Harness>, connection: Connection) {
+        let Some(harness) = harness else { return };
+        let Self { seed, operations } = self;
+        let store = harness.broker.name();
+        // Past the capture of a test's output, which is shown on failure only.
+        let line = format!("{SEED}={seed} {OPERATIONS}={operations} {store} {connection:?}\n");
+        let shown = std::io::stderr().write_all(line.as_bytes());
+        shown.expect("the standard error is open");
+        run(harness, connection, seed, operations).await;
+    }
+}
+
+/// The histories of one test: the one of `LOVAGE_SEED`, or as many random ones
+/// as have `LOVAGE_SIM_OPS` operations together, or else 25,000.
 ///
 /// # Panics
-/// When the store differs from the model, or a variable is no number.
-pub async fn simulate(harness: Option<Harness>, connection: Connection) {
-    let Some(harness) = harness else { return };
-    let seed = number(SEED).unwrap_or_else(rand::random);
+/// When a variable is no number.
+pub fn histories() -> Vec<Draw> {
     let operations = number(OPERATIONS).map_or(OPERATIONS_DEFAULT, |operations| {
         usize::try_from(operations).unwrap_or(usize::MAX)
     });
-    run(harness, connection, seed, operations).await;
+    if let Some(seed) = number(SEED) {
+        return vec![Draw { seed, operations }];
+    }
+    let starts = (0..operations).step_by(HISTORY_OPERATIONS);
+    starts
+        .map(|start| Draw {
+            seed: rand::random(),
+            operations: HISTORY_OPERATIONS.min(operations - start),
+        })
+        .collect()
 }
 
 fn number(variable: &str) -> Option<u64> {
@@ -145,7 +188,7 @@ impl Drop for Diary {
                 eprintln!("{line}");
             }
             eprintln!(
-                "the same history again: {SEED}={} {OPERATIONS}={} cargo test random_history",
+                "the same history again: {SEED}={} {OPERATIONS}={} cargo test random_histories",
                 self.seed, self.operations
             );
         }
@@ -193,25 +236,35 @@ impl Sim {
                 self.extend(&queue, &worker).await;
             }
             Operation::Checkpoint(lease, step, events) => {
-                self.touched.insert(lease.job);
+                self.touch(&lease.job);
                 let answer = store.checkpoint(&lease, &step, &events).await;
                 same(answer, model.checkpoint(&lease, &step, &events).await);
             }
             Operation::Emit(lease, events) => {
-                self.touched.insert(lease.job);
+                self.touch(&lease.job);
                 let answer = store.emit(&lease, &events).await;
                 same(answer, model.emit(&lease, &events).await);
+            }
+            Operation::Spawn(spawn) => self.spawn(&spawn).await,
+            Operation::Signal(id, name, data) => {
+                let answer = store.signal(&id, &name, &data).await;
+                same(answer, model.signal(&id, &name, &data).await);
+                self.touch(&id);
             }
             Operation::Settle(settles) => self.settle(settles).await,
             Operation::Cancel(id) => self.cancel(id).await,
             Operation::Redrive(id) => {
-                self.touched.insert(id);
+                self.touch(&id);
                 let answer = store.redrive(&id).await;
                 self.same_if_sure(answer, model.redrive(&id).await);
             }
             Operation::Pause(queue, paused) => {
                 let answer = store.pause(&queue, paused).await;
                 same(answer, model.pause(&queue, paused).await);
+            }
+            Operation::Limit(queue, limits) => {
+                let answer = store.limit(&queue, &limits).await;
+                same(answer, model.limit(&queue, &limits).await);
             }
             Operation::Advance(by) => self.clock.advance(by),
             Operation::Reclaim => self.reclaim().await,
@@ -225,6 +278,15 @@ impl Sim {
 
     async fn enqueue(&mut self, jobs: Vec<NewJob>, atomic: bool) {
         let answers = self.store.broker.enqueue(jobs.clone(), atomic).await;
+        if matches!(answers, Err(BrokerError::Divided { .. })) {
+            return;
+        }
+        // A store that keeps its queues apart may refuse this; then nothing of it happened.
+        if let Err(BrokerError::Divided { queues }) = answers {
+            let named: BTreeSet<_> = jobs.iter().map(|job| &job.queue).collect();
+            assert!(atomic && queues == named.len() && queues > 1);
+            return;
+        }
         // A resent job under a key may be known by its key or by its id.
         let by_id = |(job, answer): (&NewJob, Enqueued)| match answer {
             Enqueued::Replayed(id) if id == job.id => Enqueued::Accepted(id),
@@ -239,6 +301,24 @@ impl Sim {
                 self.history.enqueued(job);
             }
         }
+    }
+
+    async fn spawn(&mut self, spawn: &Spawn) {
+        let answer = self.store.broker.spawn(spawn).await;
+        let stored = same(answer, self.model.spawn(spawn).await).is_some();
+        self.touch(&spawn.lease.job);
+        let known = self.model.family(&spawn.lease.job);
+        let children = spawn.children.iter();
+        let children: Vec<NewJob> = children
+            .filter(|child| stored && known.contains(&child.id))
+            .cloned()
+            .collect();
+        self.history.spawned(&children);
+    }
+
+    /// What may change with a job: itself, and jobs that hear of it.
+    fn touch(&mut self, id: &JobId) {
+        self.touched.extend(self.model.family(id));
     }
 
     /// Extends on both sides; whether the worker is still known.
@@ -257,13 +337,15 @@ impl Sim {
     }
 
     /// A store may give fewer than asked for when it meets expired jobs, so it
-    /// is asked until the queue is empty or it gave enough.
+    /// is asked until it gave enough or takes no more.
     async fn claim(&mut self, ask: Claim) {
         if !self.extend(&ask.queue, &ask.worker).await {
             return;
         }
+        self.end_late_children(&ask.queue).await;
         let mut all = Claims::default();
         for _ in 0..CLAIMS_MAX {
+            let queued = self.queued(&ask.queue).await;
             let want = ask.want - all.claimed.len();
             let more = Claim {
                 want,
@@ -271,9 +353,11 @@ impl Sim {
             };
             let claims = self.store.broker.claim(&more).await;
             let claims = claims.expect("an extended worker may claim");
+            let nothing = claims.claimed.is_empty();
             all.claimed.extend(claims.claimed);
             all.next_due = claims.next_due;
-            if all.claimed.len() >= ask.want || !self.has_work(&ask.queue).await {
+            if all.claimed.len() >= ask.want || (nothing && self.queued(&ask.queue).await == queued)
+            {
                 break;
             }
         }
@@ -320,9 +404,17 @@ impl Sim {
         row.unwrap_or_default()
     }
 
-    async fn has_work(&self, queue: &QueueName) -> bool {
-        let row = self.row(self.store.broker.as_ref(), queue).await;
-        row.queued > 0 && !row.paused
+    /// A claim that finds a child too late queues its parent, for this claim or
+    /// the next: here such children end before.
+    async fn end_late_children(&mut self, queue: &QueueName) {
+        let late = self.model.late(queue);
+        if late.iter().any(|id| self.model.family(id).len() > 1) {
+            self.reclaim().await;
+        }
+    }
+
+    async fn queued(&self, queue: &QueueName) -> u64 {
+        self.row(self.store.broker.as_ref(), queue).await.queued
     }
 
     async fn is_paused(&self, queue: &QueueName) -> bool {
@@ -330,8 +422,9 @@ impl Sim {
     }
 
     async fn settle(&mut self, settles: Vec<Settle>) {
-        self.touched
-            .extend(settles.iter().map(|settle| settle.lease.job));
+        for settle in &settles {
+            self.touch(&settle.lease.job);
+        }
         let answer = self.store.broker.settle(&settles).await;
         let expected = self.model.settle(&settles).await;
         let answers = same(answer, expected).unwrap_or_default();
@@ -339,11 +432,20 @@ impl Sim {
     }
 
     async fn cancel(&mut self, id: JobId) {
-        self.touched.insert(id);
+        self.touch(&id);
+        let mut idle = Vec::new();
+        for id in self.model.family(&id) {
+            let job = self.model.get(&id).await.expect("the model answers");
+            let idle_job = |job: &Job| !job.status.is_final() && job.status != Status::Running;
+            idle.extend(job.filter(idle_job).map(|job| job.id));
+        }
         let answer = self.store.broker.cancel(&id).await;
         let expected = self.model.cancel(&id).await;
-        if matches!(expected, Ok(CancelReply::Cancelled)) {
-            self.history.cancelled(id);
+        for id in idle {
+            let job = self.model.get(&id).await.expect("the model answers");
+            if job.is_some_and(|job| job.status == Status::Cancelled) {
+                self.history.cancelled(id);
+            }
         }
         self.same_if_sure(answer, expected);
     }
@@ -360,10 +462,11 @@ impl Sim {
             expected.cancelled.extend(more.cancelled);
             expected.expired.extend(more.expired);
         }
-        self.touched
-            .extend(expected.reclaimed.iter().map(|(id, _)| *id));
-        self.touched.extend(&expected.cancelled);
-        self.touched.extend(&expected.expired);
+        let reclaimed = expected.reclaimed.iter().map(|(id, _)| id);
+        let ended = expected.cancelled.iter().chain(&expected.expired);
+        for id in reclaimed.chain(ended) {
+            self.touched.extend(self.model.family(id));
+        }
         // Where such a job would stand when it is queued again is free.
         for id in &expected.expired {
             self.history.cancelled(*id);
@@ -433,6 +536,9 @@ impl Sim {
         let steps = store.checkpoints(&id).await.expect("checkpoints answer");
         let expected = model.checkpoints(&id).await.expect("the model answers");
         assert_eq!(steps, expected, "store, model: checkpoints of {id}");
+        let children = store.children(&id).await.expect("children answer");
+        let expected = model.children(&id).await.expect("the model answers");
+        assert_eq!(children, expected, "store, model: children of {id}");
         let events = all_events(store.as_ref(), id).await;
         let expected = all_events(model, id).await;
         assert_eq!(events, expected, "store, model: events of {id}");
@@ -521,7 +627,13 @@ mod tests {
         Harness::new(Arc::new(model), clock, lease)
     }
 
-    crate::broker_simulation!(fresh);
+    #[tokio::test]
+    async fn the_model_goes_as_itself_on_any_connection() {
+        for connection in [Connection::Good, Connection::Bad] {
+            let history = histories().remove(0);
+            history.play(Some(fresh().await), connection).await;
+        }
+    }
 
     #[tokio::test]
     #[should_panic(expected = "store, model")]
@@ -529,7 +641,7 @@ mod tests {
         let (clock, lease) = (ManualClock::default(), limits::LEASE);
         let model = ModelBroker::new(clock.clone(), lease * 2);
         let harness = Harness::new(Arc::new(model), clock, lease);
-        run(harness, Connection::Good, 1, OPERATIONS_DEFAULT).await;
+        run(harness, Connection::Good, 1, HISTORY_OPERATIONS).await;
     }
 
     #[tokio::test]

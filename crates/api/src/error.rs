@@ -242,6 +242,10 @@ impl From<BrokerError> for ApiError {
                 "cursor",
                 "expected the next_cursor of a page before, got something else",
             )]),
+            BrokerError::Divided { queues } => Self::Invalid(vec![at_pointer(
+                "/atomic",
+                format!("expected false, or jobs of one queue on this store, got {queues} queues"),
+            )]),
             other => Self::Store(Arc::new(other)),
         }
     }
@@ -264,6 +268,7 @@ fn store_row(error: &BrokerError) -> Row {
         | BrokerError::Corrupt(_)
         | BrokerError::TooLarge { .. }
         | BrokerError::TooMany { .. }
+        | BrokerError::Divided { .. }
         | BrokerError::Other(_) => (S::INTERNAL_SERVER_ERROR, "internal", "Internal error"),
     }
 }

@@ -31,6 +31,7 @@
 //! | `ix:s:<session>`, `ix:t:<tag>` | zset | ids, newest first |
 //! | `n` | hash | counters, pause, limits, clocks of the bands, the last sweep |
 //! | `k` | list | the wake token, at most one |
+//! | `mark` | string | written for replicas to be waited for |
 //! | `news` | channel | ids of jobs that have something new |
 //!
 //! `<prefix>:queues` is the set of all queues, `<prefix>:schema` the version of
@@ -156,6 +157,11 @@ impl Keys {
     fn of(&self, queue: &QueueName, what: &str, name: impl Display) -> String {
         format!("{}:{{{queue}}}:{what}:{name}", self.prefix)
     }
+}
+
+/// The mark of the queue whose keys begin so.
+pub(crate) fn mark(queue: &[u8]) -> Vec<u8> {
+    [queue, b"mark"].concat()
 }
 
 /// A lane's name.

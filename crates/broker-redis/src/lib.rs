@@ -12,8 +12,10 @@ mod config;
 mod connect;
 mod error;
 mod keys;
+mod link;
 mod news;
 mod ops;
+mod probe;
 mod script;
 mod time;
 mod wake;
@@ -36,15 +38,19 @@ use lovage_core::payload::Payload;
 use lovage_core::query::{Filter, JobPage, Page, QueueStats};
 use lovage_core::queue::QueueLimits;
 
-pub use crate::config::RedisConfig;
+pub use crate::config::{RedisConfig, Tls};
 use crate::connect::Store;
+pub use crate::link::is_address;
 use crate::news::News;
+pub use crate::probe::Probe;
 use crate::wake::Listeners;
 
-/// A store of jobs in one Redis server.
+/// A store of jobs in one Redis server, in the master that Sentinel names, or in
+/// a Redis Cluster.
 ///
-/// It reconnects by itself: calls fail with [`BrokerError::Unavailable`] while
-/// the server is away and succeed once it is back.
+/// It reconnects by itself and follows a failover: calls fail with
+/// [`BrokerError::Unavailable`] while a server is away and succeed once it is
+/// back or replaced.
 #[derive(Debug)]
 pub struct RedisBroker {
     store: Arc<Store>,
@@ -53,8 +59,11 @@ pub struct RedisBroker {
 }
 
 impl RedisBroker {
-    /// Connects, and checks that the server is one that keeps jobs: Redis 7 or
-    /// later, not a replica, and set up not to evict keys.
+    /// Connects, and checks that the servers keep jobs: Redis 7 or later (or
+    /// Valkey), not replicas, and set up not to evict keys.
+    ///
+    /// TLS needs a rustls crypto provider: the calling program installs one, such
+    /// as `rustls::crypto::ring`.
     ///
     /// # Errors
     /// [`BrokerError::Unavailable`] when it cannot be reached,

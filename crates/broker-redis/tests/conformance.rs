@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use lovage_broker_redis::{RedisBroker, RedisConfig};
 use lovage_core::broker::Broker;
+use lovage_core::id::JobId;
 use lovage_tests::clock::ManualClock;
 use lovage_tests::harness::Harness;
 use lovage_tests::redis::RedisServer;
@@ -15,7 +16,7 @@ async fn fresh() -> Option<Harness> {
     if !RedisServer::available() {
         return None;
     }
-    let server = RedisServer::start().await;
+    let server = Arc::new(RedisServer::start().await);
     let clock = ManualClock::default();
     let config = RedisConfig {
         lease: LEASE,
@@ -31,11 +32,19 @@ async fn fresh() -> Option<Harness> {
         }
     };
     let broker = open().await;
-    Some(
-        Harness::new(broker, clock, LEASE)
-            .reopening(open)
-            .keeping(server),
-    )
+    let harness = Harness::new(broker, clock, LEASE).reopening(open);
+    let store = Arc::clone(&server);
+    let harness = harness.corrupting(move |id, record| overwrite(Arc::clone(&store), id, record));
+    Some(harness.keeping(server))
+}
+
+/// Puts other bytes in place of a job's record.
+async fn overwrite(server: Arc<RedisServer>, id: JobId, record: Vec<u8>) {
+    let key = format!("lovage:{{default}}:j:{id}").into_bytes();
+    let exists = server.command(&[b"EXISTS".to_vec(), key.clone()]).await;
+    assert_eq!(exists.expect("the server answers"), "1");
+    let set = server.command(&[b"SET".to_vec(), key, record]).await;
+    assert_eq!(set.expect("the server answers"), "OK");
 }
 
 lovage_tests::broker_conformance!(fresh);

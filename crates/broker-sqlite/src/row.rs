@@ -78,6 +78,9 @@ impl JobRow {
     }
 
     /// The job of this row and its record, as it stands now, without its result.
+    ///
+    /// # Errors
+    /// [`BrokerError::Corrupt`] when this program cannot read the record.
     pub(crate) fn job(&self, record: &[u8]) -> Result<Job, BrokerError> {
         let job = record::decode(self.id, &self.queue, record)?;
         let Some(token) = &self.token else {
@@ -98,6 +101,12 @@ pub(crate) type Recorded = (JobRow, Option<Vec<u8>>);
 /// Reads a row that ends in its record.
 pub(crate) fn recorded(row: &Row<'_>) -> rusqlite::Result<Recorded> {
     Ok((JobRow::read(row)?, row.get("record")?))
+}
+
+/// The job of a row and its record, as [`JobRow::job`]; a record that is not
+/// there cannot be read.
+pub(crate) fn read((row, record): &Recorded) -> Result<Job, BrokerError> {
+    row.job(record.as_deref().unwrap_or_default())
 }
 
 /// The row of a job, whether or not it is past its time.

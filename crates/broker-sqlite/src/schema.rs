@@ -31,10 +31,10 @@ fn fill_expires(conn: &Connection) -> Result<(), BrokerError> {
     let mut find = conn.prepare(sql!("unstarted_load")).map_err(broker_error)?;
     let mut rows = find.query([]).map_err(broker_error)?;
     while let Some(row) = rows.next().map_err(broker_error)? {
-        let (row, record) = row::recorded(row).map_err(broker_error)?;
-        let job = record.and_then(|record| row.job(&record).ok());
-        if let Some(expires) = job.as_ref().and_then(row::expires_ms) {
-            execute(conn, sql!("job_expires"), [row.row, expires])?;
+        let found = row::recorded(row).map_err(broker_error)?;
+        let expires = row::read(&found).ok().as_ref().and_then(row::expires_ms);
+        if let Some(expires) = expires {
+            execute(conn, sql!("job_expires"), [found.0.row, expires])?;
         }
     }
     Ok(())

@@ -3,9 +3,7 @@
 
 use std::time::Duration;
 
-use jiff::Timestamp;
 use lovage_core::error::BrokerError;
-use lovage_core::id::JobId;
 use lovage_core::job::Job;
 use lovage_core::status::Status;
 use lovage_core::{clock, lifecycle, record};
@@ -23,34 +21,19 @@ const LEFT: Duration = Duration::from_secs(5);
 /// out of the way.
 pub(crate) fn open(
     write: &mut Write<'_>,
-    (row, record): Recorded,
+    recorded: Recorded,
 ) -> Result<Option<(JobRow, Job)>, BrokerError> {
-    let record = record.unwrap_or_default();
-    if let Ok(job) = row.job(&record) {
-        return Ok(Some((row, job)));
+    if let Ok(job) = row::read(&recorded) {
+        return Ok(Some((recorded.0, job)));
     }
+    let (row, record) = recorded;
+    let record = record.unwrap_or_default();
     if record::is_newer(&record) {
         leave(write, &row)?;
     } else {
         bury(write, &row, &record)?;
     }
     Ok(None)
-}
-
-/// What a reader is shown of a row and its record: what [`open`] would make of
-/// a damaged one, and nothing of one that a newer program wrote.
-pub(crate) fn shown(row: &JobRow, record: Option<Vec<u8>>, now: Timestamp) -> Option<Job> {
-    let record = record.unwrap_or_default();
-    match row.job(&record) {
-        Ok(job) => Some(job),
-        Err(_) if record::is_newer(&record) => None,
-        Err(_) => Some(lifecycle::unreadable(row.id, &row.queue, &record, now)),
-    }
-}
-
-/// What is said of a job that only a newer program can read.
-pub(crate) fn newer(id: &JobId) -> BrokerError {
-    BrokerError::Corrupt(format!("job {id}, which a newer program wrote,"))
 }
 
 /// Puts a job into the dead list in place of what its record cannot say.

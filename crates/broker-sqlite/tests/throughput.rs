@@ -7,13 +7,15 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use lovage_broker_sqlite::{SqliteBroker, SqliteConfig};
-use lovage_core::broker::{Broker, Claim, Settle};
+use lovage_core::broker::{Broker, Claim, Claimed, Settle};
 use lovage_core::clock::{Clock, SystemClock};
 use lovage_core::id::{JobId, QueueName, WorkerId};
 use lovage_core::job::NewJob;
 use lovage_core::lifecycle;
+use lovage_core::limits;
 use lovage_core::outcome::Outcome;
 use lovage_core::payload::Payload;
+use lovage_tests::clock::ManualClock;
 
 const JOBS: usize = 20_000;
 
@@ -26,6 +28,23 @@ fn job() -> NewJob {
 async fn open(dir: &tempfile::TempDir) -> Arc<SqliteBroker> {
     let config = SqliteConfig::new(dir.path().join("jobs.db"));
     Arc::new(SqliteBroker::open(config).await.unwrap())
+}
+
+fn ask(worker: WorkerId, want: usize) -> Claim {
+    Claim {
+        worker,
+        queue: QueueName::default(),
+        want,
+    }
+}
+
+fn done(claimed: Claimed) -> Settle {
+    let outcome = Outcome::Done(Payload::null());
+    Settle {
+        next: lifecycle::settle(&claimed.job, &outcome, SystemClock.now(), 0.5),
+        lease: claimed.lease,
+        job: claimed.job,
+    }
 }
 
 fn rate(count: usize, took: Duration) -> f64 {
@@ -47,11 +66,7 @@ async fn drain(broker: Arc<SqliteBroker>, slots: usize) -> usize {
     let worker = WorkerId::at(SystemClock.now());
     let queue = QueueName::default();
     broker.register(&queue, &worker).await.unwrap();
-    let ask = Claim {
-        worker,
-        queue,
-        want: slots,
-    };
+    let ask = ask(worker, slots);
     let mut ran = 0;
     loop {
         let claims = broker.claim(&ask).await.unwrap();
@@ -59,20 +74,7 @@ async fn drain(broker: Arc<SqliteBroker>, slots: usize) -> usize {
             return ran;
         }
         ran += claims.claimed.len();
-        let settles: Vec<Settle> = claims
-            .claimed
-            .into_iter()
-            .map(|claimed| Settle {
-                next: lifecycle::settle(
-                    &claimed.job,
-                    &Outcome::Done(Payload::null()),
-                    SystemClock.now(),
-                    0.5,
-                ),
-                lease: claimed.lease,
-                job: claimed.job,
-            })
-            .collect();
+        let settles: Vec<Settle> = claims.claimed.into_iter().map(done).collect();
         broker.settle(&settles).await.unwrap();
     }
 }
@@ -96,28 +98,134 @@ async fn drain_rate() {
     }
 }
 
+/// A store, and a worker of it.
+struct Store {
+    broker: Arc<SqliteBroker>,
+    worker: WorkerId,
+    /// What each round of a step took.
+    took: Vec<Duration>,
+    _dir: tempfile::TempDir,
+}
+
+impl Store {
+    async fn of(jobs: usize) -> Self {
+        let dir = tempfile::tempdir().unwrap();
+        let broker = open(&dir).await;
+        let worker = WorkerId::at(SystemClock.now());
+        let queue = QueueName::default();
+        broker.register(&queue, &worker).await.unwrap();
+        fill(&broker, jobs).await;
+        Self {
+            broker,
+            worker,
+            took: Vec::new(),
+            _dir: dir,
+        }
+    }
+
+    async fn timed<T>(&mut self, call: impl AsyncFnOnce(&SqliteBroker) -> T) -> T {
+        let start = Instant::now();
+        let answer = call(&self.broker).await;
+        self.took.push(start.elapsed());
+        answer
+    }
+
+    /// Enqueues, claims and settles `jobs` jobs, each in one call.
+    async fn round(&mut self, jobs: usize) {
+        let new = (0..jobs).map(|_| job()).collect();
+        let enqueue = async |broker: &SqliteBroker| broker.enqueue(new, false).await.unwrap();
+        self.timed(enqueue).await;
+        let ask = ask(self.worker, jobs);
+        let claim = async |broker: &SqliteBroker| broker.claim(&ask).await.unwrap();
+        let claims = self.timed(claim).await;
+        assert_eq!(claims.claimed.len(), jobs);
+        let settles: Vec<Settle> = claims.claimed.into_iter().map(done).collect();
+        let settle = async |broker: &SqliteBroker| broker.settle(&settles).await.unwrap();
+        self.timed(settle).await;
+    }
+
+    /// The median microseconds of each of a round's three calls.
+    fn medians(&mut self) -> [f64; 3] {
+        let took = std::mem::take(&mut self.took);
+        [0, 1, 2].map(|step| {
+            let mut took: Vec<_> = took.iter().skip(step).step_by(3).collect();
+            took.sort();
+            took[took.len() / 2].as_secs_f64() * 1e6
+        })
+    }
+}
+
+/// Environment variable `LOVAGE_ROWS` says how many instead of a million.
+fn rows() -> usize {
+    std::env::var("LOVAGE_ROWS").map_or(1_000_000, |rows| rows.parse().unwrap())
+}
+
+/// The two stores take turns, so that what else the machine does meets both.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 #[ignore = "a measurement"]
-async fn claim_cost_does_not_grow_with_the_backlog() {
-    let dir = tempfile::tempdir().unwrap();
-    let broker = open(&dir).await;
-    let worker = WorkerId::at(SystemClock.now());
-    let queue = QueueName::default();
-    broker.register(&queue, &worker).await.unwrap();
-    for _ in 0..4 {
-        fill(&broker, 50_000).await;
-        let start = Instant::now();
-        for _ in 0..200 {
-            let ask = Claim {
-                worker,
-                queue: queue.clone(),
-                want: 1,
-            };
-            broker.claim(&ask).await.unwrap();
+async fn costs_do_not_grow_with_the_backlog() {
+    let (mut small, mut large) = (Store::of(1_000).await, Store::of(rows()).await);
+    for (jobs, rounds) in [(1, 3_000), (100, 100)] {
+        for _ in 0..rounds {
+            small.round(jobs).await;
+            large.round(jobs).await;
         }
-        let queued = broker.stats().await.unwrap()[0].queued;
-        println!("{queued} queued: {:?} per claim", start.elapsed() / 200);
+        let costs = small.medians().into_iter().zip(large.medians());
+        for (call, (few, many)) in ["enqueue", "claim", "settle"].into_iter().zip(costs) {
+            let ratio = many / few;
+            println!("{call} of {jobs}: {few:.0} µs, {many:.0} µs, ratio {ratio:.2}");
+        }
     }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+#[ignore = "a measurement"]
+async fn claims_go_on_while_many_finished_jobs_are_forgotten() {
+    let dir = tempfile::tempdir().unwrap();
+    let clock = ManualClock::default();
+    let config = SqliteConfig {
+        clock: Arc::new(clock.clone()),
+        ..SqliteConfig::new(dir.path().join("jobs.db"))
+    };
+    let broker = Arc::new(SqliteBroker::open(config).await.unwrap());
+    fill(&broker, rows()).await;
+    drain(broker.clone(), 256).await;
+    clock.advance(limits::KEEP + limits::TOMBSTONE);
+    let pruning = tokio::spawn({
+        let broker = broker.clone();
+        async move {
+            let (start, mut forgotten) = (Instant::now(), 0);
+            loop {
+                match broker.prune().await.unwrap() {
+                    0 => return rate(forgotten, start.elapsed()),
+                    some => forgotten += some,
+                }
+            }
+        }
+    });
+    let worker = WorkerId::at(SystemClock.now());
+    broker
+        .register(&QueueName::default(), &worker)
+        .await
+        .unwrap();
+    let mut took = Vec::new();
+    while !pruning.is_finished() {
+        let start = Instant::now();
+        broker.enqueue(vec![job()], false).await.unwrap();
+        let claims = broker.claim(&ask(worker, 1)).await.unwrap();
+        let settles: Vec<Settle> = claims.claimed.into_iter().map(done).collect();
+        broker.settle(&settles).await.unwrap();
+        took.push(start.elapsed());
+    }
+    took.sort();
+    println!("pruned {:.0}/s", pruning.await.unwrap());
+    println!(
+        "enqueue, claim and settle meanwhile: p50 {:?}, p99 {:?}, max {:?}, of {}",
+        took[took.len() / 2],
+        took[took.len() * 99 / 100],
+        took[took.len() - 1],
+        took.len()
+    );
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -66,6 +66,9 @@ pub(crate) enum Command {
     },
     /// Measure this machine: the queue, and the Redis floor in the same run.
     Bench(Bench),
+    /// A process of `bench`.
+    #[command(hide = true)]
+    BenchPart(BenchPart),
     /// Check or show the settings.
     Config {
         /// What to do with them.
@@ -289,15 +292,127 @@ pub(crate) struct Signal {
 /// Arguments of `bench`.
 #[derive(Debug, Args)]
 pub(crate) struct Bench {
-    /// Jobs per measurement.
-    #[arg(long, default_value_t = 20_000, value_parser = one_or_more)]
-    pub(crate) jobs: usize,
-    /// Slots of the worker.
-    #[arg(long, default_value_t = 256, value_parser = one_or_more)]
-    pub(crate) concurrency: usize,
+    /// Measure everything: minutes, and gigabytes of memory, instead of a quick look.
+    #[arg(long)]
+    pub(crate) all: bool,
+    /// Measure these sections only.
+    #[arg(
+        long,
+        value_enum,
+        value_delimiter = ',',
+        value_name = "SECTION,...",
+        conflicts_with = "all"
+    )]
+    pub(crate) only: Vec<Section>,
+    /// Jobs per measurement of throughput [default: 20000, with --all 200000].
+    #[arg(long, value_parser = one_or_more)]
+    pub(crate) jobs: Option<usize>,
+    /// Times a figure is measured in turn with its floor [default: 1, with --all 3].
+    #[arg(long, value_parser = one_or_more)]
+    pub(crate) rounds: Option<usize>,
+    /// Jobs of the large backlog.
+    #[arg(long, default_value_t = 1_000_000, value_parser = one_or_more)]
+    pub(crate) backlog: usize,
+    /// Write the figures into this Markdown page, too, and a picture beside it.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) markdown: Option<PathBuf>,
     /// How to print the figures.
     #[arg(short, long, value_enum, default_value = "table")]
     pub(crate) output: Output,
+}
+
+/// Arguments of `bench-part`.
+#[derive(Debug, Args)]
+pub(crate) struct BenchPart {
+    /// The server to work with.
+    #[arg(long)]
+    pub(crate) url: String,
+    /// What to be.
+    #[command(subcommand)]
+    pub(crate) role: PartRole,
+}
+
+/// What a process of a measurement is.
+#[derive(Debug, Subcommand)]
+pub(crate) enum PartRole {
+    /// Runs jobs.
+    Worker {
+        /// Jobs held at once.
+        #[arg(long)]
+        slots: usize,
+    },
+    /// Serves HTTP.
+    Api,
+}
+
+/// One part of `bench`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum, serde::Serialize)]
+#[serde(rename_all = "snake_case")]
+pub(crate) enum Section {
+    /// What Redis itself does here.
+    Floor,
+    /// Jobs through worker processes.
+    Drain,
+    /// The drain with an append-only file.
+    Durability,
+    /// Jobs into the store, over HTTP too.
+    Enqueue,
+    /// Batch size against latency.
+    Curve,
+    /// One job at a time, and a worker without any.
+    Idle,
+    /// Memory of Redis per job, and of a worker with many.
+    Memory,
+    /// Cost with a small and with a large backlog.
+    Backlog,
+    /// Renewing many leases.
+    Leases,
+    /// Many jobs due, or to be forgotten, at once.
+    Due,
+    /// Jobs that wait for a language model.
+    Model,
+}
+
+impl Section {
+    /// In the order they are measured.
+    pub(crate) const ALL: [Self; 11] = [
+        Self::Floor,
+        Self::Drain,
+        Self::Durability,
+        Self::Enqueue,
+        Self::Curve,
+        Self::Idle,
+        Self::Memory,
+        Self::Backlog,
+        Self::Leases,
+        Self::Due,
+        Self::Model,
+    ];
+
+    /// Whether a quick look includes it.
+    pub(crate) fn is_quick(self) -> bool {
+        matches!(
+            self,
+            Self::Floor | Self::Drain | Self::Enqueue | Self::Idle | Self::Model
+        )
+    }
+
+    /// Its heading.
+    pub(crate) fn title(self) -> &'static str {
+        match self {
+            Self::Floor => "Floor: what Redis itself does",
+            Self::Drain => "Drain: jobs through worker processes, results stored",
+            Self::Durability => "Durability: the drain with an append-only file",
+            Self::Enqueue => "Enqueue",
+            Self::Curve => "Curve: batch size against latency",
+            Self::Idle => "Idle: one job at a time, and a worker without any",
+            Self::Memory => "Memory",
+            Self::Backlog => "Backlog: cost against what waits",
+            Self::Leases => "Leases: renewing many",
+            Self::Due => "Due: many jobs at once",
+            Self::Model => "Model: jobs that wait",
+        }
+    }
 }
 
 fn one_or_more(text: &str) -> Result<usize, String> {

@@ -39,6 +39,9 @@ pub(crate) async fn broker(settings: &Settings) -> Result<Arc<dyn Broker>, Exit>
 async fn redis(settings: &Settings) -> Result<Arc<dyn Broker>, Exit> {
     let config = RedisConfig {
         prefix: settings.store.prefix.clone(),
+        tls: settings.store.tls.clone(),
+        sentinel_login: settings.store.sentinel_login.expose().to_owned(),
+        wait_replicas: settings.store.wait_replicas,
         lease: settings.store.lease_s,
         ..RedisConfig::new(settings.store.url.expose())
     };
@@ -170,7 +173,7 @@ pub(crate) fn api(settings: &Settings, broker: Arc<dyn Broker>) -> State {
 }
 
 /// Renders scripts; results of other kinds are JSON only.
-struct ScriptRender;
+pub(crate) struct ScriptRender;
 
 impl Render for ScriptRender {
     fn formats(&self, kind: &str) -> Vec<&'static str> {

@@ -181,7 +181,10 @@ pub trait Broker: Send + Sync + 'static {
     /// With `atomic`, one refusal keeps all out: the others then say `Accepted`
     /// though none was stored (the caller sees the refusal).
     ///
-    /// At most [`crate::limits::ENQUEUE_BATCH_MAX`] jobs.
+    /// # Errors
+    /// [`BrokerError::TooMany`] beyond [`crate::limits::ENQUEUE_BATCH_MAX`] jobs,
+    /// [`BrokerError::TooLarge`] for an input beyond [`crate::limits::INPUT_BYTES_MAX`];
+    /// nothing is stored then.
     async fn enqueue(&self, jobs: Vec<NewJob>, atomic: bool) -> Result<Vec<Enqueued>, BrokerError>;
 
     /// Begins a worker's lease on a queue. The id must be new.
@@ -228,7 +231,8 @@ pub trait Broker: Send + Sync + 'static {
     /// A name and occurrence that is there already keeps its value (S4).
     ///
     /// # Errors
-    /// [`BrokerError::LeaseLost`] when the job is no longer held under this lease.
+    /// [`BrokerError::LeaseLost`] when the job is no longer held under this lease,
+    /// [`BrokerError::TooLarge`] beyond [`crate::limits::CHECKPOINT_BYTES_MAX`].
     async fn checkpoint(
         &self,
         lease: &Lease,
@@ -265,7 +269,8 @@ pub trait Broker: Send + Sync + 'static {
     /// queued again, ahead of its lane; one that waits for it later need not (P3).
     ///
     /// # Errors
-    /// [`BrokerError::TooLarge`] beyond [`crate::limits::SIGNAL_BYTES_MAX`].
+    /// [`BrokerError::TooLarge`] beyond [`crate::limits::SIGNAL_BYTES_MAX`], or
+    /// [`crate::limits::KEY_BYTES_MAX`] for the name.
     async fn signal(
         &self,
         id: &JobId,
@@ -276,7 +281,8 @@ pub trait Broker: Send + Sync + 'static {
     /// Ends attempts. One answer each, in order; state, result, event, counters
     /// and unique key of a job change together or not at all (S1).
     ///
-    /// At most [`crate::limits::BATCH_MAX`] at a time.
+    /// # Errors
+    /// [`BrokerError::TooMany`] beyond [`crate::limits::BATCH_MAX`] at a time.
     async fn settle(&self, settles: &[Settle]) -> Result<Vec<Settled>, BrokerError>;
 
     /// Cancels a job that nobody runs, or asks its worker to stop it; its

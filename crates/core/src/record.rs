@@ -19,6 +19,7 @@
 //! claimed with, and its token says the rest. The job's id and queue are the
 //! record's key.
 
+use std::io::Write;
 use std::time::Duration;
 
 use jiff::Timestamp;
@@ -37,6 +38,8 @@ use crate::status::{Status, WaitReason};
 pub const MAGIC: &str = "L1";
 /// The version this program writes, and the newest it reads.
 const VERSION: u32 = 1;
+/// A header's size without its unique key, at most.
+const HEADER_BYTES: usize = 48 + limits::NAME_BYTES_MAX;
 /// Offset of the state letter in a record.
 pub const STATE_OFFSET: usize = 3;
 
@@ -73,22 +76,28 @@ fn status_of(letter: &str) -> Option<Status> {
 /// # Panics
 /// When the job is `Running`.
 pub fn encode(job: &Job) -> Vec<u8> {
-    let body = serde_json::to_string(&Body::from(job)).expect("a job body has a JSON form");
+    let body = serde_json::to_vec(&Body::from(job)).expect("a job body has a JSON form");
     let unique = job.unique.as_ref().map_or("", |unique| unique.key.as_str());
-    let result = job.result.as_ref().map_or("", Payload::as_str);
-    let header = format!(
-        "{MAGIC} {} {} {:05} {:05} {} {} {} {unique}\n",
+    let (input, result) = (job.input.as_str(), job.result.as_ref());
+    let result = result.map_or("", Payload::as_str);
+    let bytes = HEADER_BYTES + unique.len() + body.len() + input.len() + result.len();
+    let mut record = Vec::with_capacity(bytes);
+    writeln!(
+        record,
+        "{MAGIC} {} {} {:05} {:05} {} {} {} {unique}",
         state_letter(job.status),
         job.priority.get(),
         job.attempt,
         job.attempts_max,
         job.tenant,
         body.len(),
-        job.input.as_str().len(),
-    );
-    [header.as_str(), &body, job.input.as_str(), result]
-        .concat()
-        .into_bytes()
+        input.len(),
+    )
+    .expect("a vector takes every write");
+    record.extend_from_slice(&body);
+    record.extend_from_slice(input.as_bytes());
+    record.extend_from_slice(result.as_bytes());
+    record
 }
 
 /// Whether a newer program wrote the record: this one leaves it to those that can read it.

@@ -231,8 +231,8 @@ pub(crate) async fn the_longest_names_and_keys_are_kept(h: Harness) {
     }
 }
 
-/// P2, P3. The longest names of a group and of a signal are kept.
-pub(crate) async fn the_longest_group_and_signal_names_are_kept(h: Harness) {
+/// P2, P3. The longest names of a group and of a signal are kept; longer ones are refused.
+pub(crate) async fn names_of_groups_and_signals_are_bounded(h: Harness) {
     let (worker, parent) = h.running(h.job()).await;
     let id = parent.job.id;
     let name = "g ".repeat(limits::KEY_BYTES_MAX / 2);
@@ -241,6 +241,15 @@ pub(crate) async fn the_longest_group_and_signal_names_are_kept(h: Harness) {
     let children = h.children(id).await;
     assert_eq!((children.len(), &children[0].group), (1, &name));
     h.park(&parent, WaitReason::Signal(name.clone())).await;
+    let longer = format!("{name}x");
+    let many = Spawn {
+        lease: parent.lease.clone(),
+        group: longer.clone(),
+        children: vec![h.job()],
+    };
+    is_too_large(h.broker.spawn(&many).await, limits::KEY_BYTES_MAX);
+    let refused = h.broker.signal(&id, &longer, &Payload::null()).await;
+    is_too_large(refused, limits::KEY_BYTES_MAX);
     h.signal(id, &name, &Payload::null()).await;
     assert_eq!(h.claim_ids(worker, 1).await, [id]);
 }

@@ -1,6 +1,6 @@
 //! Lanes, and who is served next.
 
-use std::cmp::Reverse;
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use jiff::Timestamp;
@@ -10,7 +10,7 @@ use lovage_core::lease::LeaseToken;
 use lovage_core::lifecycle;
 use lovage_core::limits;
 
-use super::state::State;
+use super::state::{Lane, State};
 use super::stored::Stored;
 
 impl State {
@@ -94,25 +94,27 @@ impl State {
         }
     }
 
-    /// The queued job to be claimed next. Jobs put to the front together share
-    /// a place; among them `like` decides.
+    /// The queued job to be claimed next, by lane and place; those of one place
+    /// were put to the front together. The first of `like` that is at the head
+    /// of one of the most urgent lanes goes before it.
     pub(super) fn next_in_line(&self, queue: &QueueName, like: &[JobId]) -> Option<JobId> {
-        self.jobs
-            .values()
-            .filter(|stored| stored.is_queued() && stored.job.queue == *queue)
-            .min_by_key(|stored| {
-                let lane = stored.lane();
-                let wished = like.iter().position(|id| *id == stored.job.id);
-                (
-                    Reverse(stored.job.priority),
-                    self.served.get(&lane).copied().unwrap_or(0),
-                    lane.2,
-                    stored.place,
-                    wished.unwrap_or(usize::MAX),
-                    stored.job.id,
-                )
-            })
-            .map(|stored| stored.job.id)
+        let mut lanes: BTreeMap<Lane, Vec<&Stored>> = BTreeMap::new();
+        for stored in self.jobs.values() {
+            if stored.is_queued() && stored.job.queue == *queue {
+                lanes.entry(stored.lane()).or_default().push(stored);
+            }
+        }
+        let urgent = lanes.keys().map(|(_, priority, _)| *priority).max()?;
+        lanes.retain(|(_, priority, _), _| *priority == urgent);
+        for jobs in lanes.values_mut() {
+            let head = jobs.iter().map(|stored| stored.place).min();
+            jobs.retain(|stored| Some(stored.place) == head);
+        }
+        let served = |lane: &Lane| self.served.get(lane).copied().unwrap_or(0);
+        let turn = lanes.keys().min_by_key(|lane| (served(lane), *lane))?;
+        let heads: Vec<JobId> = lanes.values().flatten().map(|head| head.job.id).collect();
+        let wished = like.iter().find(|id| heads.contains(id)).copied();
+        wished.or_else(|| lanes[turn].iter().map(|head| head.job.id).min())
     }
 
     /// `Queued` to `Running`; the lane pays with its time, the more the less it weighs.

@@ -24,11 +24,12 @@ impl State {
         let mut jobs: Vec<(Place, Job)> = self
             .jobs
             .values()
+            .filter(|stored| !stored.job.is_gone(now))
             .map(|stored| Job {
                 result: None,
                 ..stored.shown()
             })
-            .filter(|job| filter.admits(job) && !job.is_gone(now))
+            .filter(|job| filter.admits(job))
             .map(|job| (place(&job), job))
             .filter(|(place, _)| after.is_none_or(|after| *place > after))
             .collect();
@@ -46,9 +47,8 @@ impl State {
     pub(super) fn stats(&self) -> Vec<QueueStats> {
         let mut rows = self.queues.clone();
         for stored in self.jobs.values() {
-            let shown = stored.shown();
-            if let Some(row) = rows.get_mut(&shown.queue) {
-                match shown.status {
+            if let Some(row) = rows.get_mut(&stored.job.queue) {
+                match stored.status() {
                     Status::Scheduled => row.scheduled += 1,
                     Status::Queued => row.queued += 1,
                     Status::Running => row.running += 1,

@@ -1,15 +1,15 @@
 //! Children, and what their parent hears of them.
 
 use jiff::Timestamp;
+use lovage_core::bound;
 use lovage_core::broker::{Child, Spawn};
 use lovage_core::error::BrokerError;
 use lovage_core::event::NewEvent;
+use lovage_core::id::JobId;
 use lovage_core::job::{Job, NewJob};
 use lovage_core::lifecycle;
-use lovage_core::limits;
 use lovage_core::status::Status;
 
-use super::few;
 use super::state::State;
 use super::stored::Stored;
 
@@ -21,7 +21,7 @@ impl State {
             return Ok(());
         }
         let got = parent.children.len() + spawn.children.len();
-        few("children of one job", got, limits::CHILDREN_MAX)?;
+        bound::children(got)?;
         parent.groups.push(spawn.group.clone());
         let event = NewEvent::spawned(&spawn.group, spawn.children.len());
         parent.append(&[event], now);
@@ -63,17 +63,28 @@ impl State {
 
     /// A job is over, or queued again; a parent that waits for it may go on.
     pub(super) fn tell_parents(&mut self, child: &Job) {
-        let mut parents = Vec::new();
-        for stored in self.jobs.values_mut() {
-            let known = stored.children.iter_mut();
-            for known in known.filter(|known| known.id == child.id) {
-                known.ended = final_status(child);
-                parents.push(stored.job.id);
+        for parent in self.parents_of(&child.id) {
+            if let Some(stored) = self.jobs.get_mut(&parent) {
+                let known = stored.children.iter_mut();
+                for known in known.filter(|known| known.id == child.id) {
+                    known.ended = final_status(child);
+                }
             }
-        }
-        for parent in parents {
             self.go_on(&parent);
         }
+    }
+
+    /// Jobs that have this one among their children.
+    pub(super) fn parents_of(&self, id: &JobId) -> Vec<JobId> {
+        let has_it = |stored: &&Stored| stored.children.iter().any(|child| child.id == *id);
+        let parents = self.jobs.values().filter(has_it);
+        parents.map(|stored| stored.job.id).collect()
+    }
+
+    pub(super) fn children_of(&self, id: &JobId) -> Vec<JobId> {
+        let stored = self.jobs.get(id);
+        let children = stored.into_iter().flat_map(|stored| &stored.children);
+        children.map(|child| child.id).collect()
     }
 }
 

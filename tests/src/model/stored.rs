@@ -81,8 +81,15 @@ impl Stored {
         })
     }
 
+    pub(super) fn status(&self) -> Status {
+        match self.running {
+            Some(_) => Status::Running,
+            None => self.job.status,
+        }
+    }
+
     pub(super) fn is_queued(&self) -> bool {
-        self.running.is_none() && self.job.status == Status::Queued
+        self.status() == Status::Queued
     }
 
     /// When it is to be promoted.

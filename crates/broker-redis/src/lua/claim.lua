@@ -221,8 +221,9 @@ end
 flush()
 local due = redis.call('ZRANGE', Q .. 'd', 0, 0, 'WITHSCORES')
 local next_due = due[2] and math.max(tonumber(due[2]) - now, 0) or -1
-if lanes_left and interval > 0 then
-  local wait = math.ceil(math.max(expected - (burst - 1) * interval - now_us, 0) / 1000)
+local held_us = expected - (burst - 1) * interval - now_us
+if interval > 0 and held_us > 0 and tonumber(redis.call('HGET', Q .. 'n', 'queued') or 0) > 0 then
+  local wait = math.ceil(held_us / 1000)
   next_due = next_due < 0 and wait or math.min(next_due, wait)
 end
 local records = {}

@@ -30,14 +30,25 @@ pub(crate) enum Replaced {
 }
 
 impl Store {
-    /// Cancels a job, its unfinished children first.
+    /// Cancels a job that is not over, its unfinished children first.
     pub(crate) async fn cancel(&self, id: &JobId) -> Result<CancelReply, BrokerError> {
-        for child in self.children(id).await? {
-            if child.ended.is_none() {
-                Box::pin(self.cancel(&child.id)).await?;
-            }
+        let mut open = self.children(id).await?;
+        open.retain(|child| child.ended.is_none());
+        if !open.is_empty() && self.is_over(id).await? {
+            open.clear();
+        }
+        for child in open {
+            Box::pin(self.cancel(&child.id)).await?;
         }
         self.cancel_alone(id).await
+    }
+
+    async fn is_over(&self, id: &JobId) -> Result<bool, BrokerError> {
+        let Some(queue) = self.locate(id).await? else {
+            return Ok(true);
+        };
+        let job = self.current(&queue, id, false).await?;
+        Ok(job.is_none_or(|job| job.status.is_final()))
     }
 
     async fn cancel_alone(&self, id: &JobId) -> Result<CancelReply, BrokerError> {
@@ -114,7 +125,7 @@ impl Store {
     }
 
     async fn ask_to_stop(&self, queue: &QueueName, id: &JobId) -> Result<bool, BrokerError> {
-        self.call(
+        self.call_kept(
             script::CANCEL
                 .key(self.keys.queue(queue))
                 .arg(self.time.argument())
@@ -151,7 +162,7 @@ impl Store {
         for (at, event) in events {
             call.arg(*at).arg(&event.kind).arg(event.data.as_str());
         }
-        let answer: String = self.call(&call).await?;
+        let answer: String = self.call_kept(&call).await?;
         match answer.as_str() {
             "1" => Ok(Replaced::Done),
             "0" => Ok(Replaced::Changed),

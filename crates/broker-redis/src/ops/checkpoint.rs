@@ -4,12 +4,12 @@
 
 use std::collections::HashMap;
 
+use lovage_core::bound;
 use lovage_core::checkpoint::Checkpoint;
 use lovage_core::error::BrokerError;
 use lovage_core::event::NewEvent;
 use lovage_core::id::JobId;
 use lovage_core::lease::Lease;
-use lovage_core::limits;
 use lovage_core::payload::Payload;
 
 use crate::connect::Store;
@@ -22,14 +22,7 @@ impl Store {
         checkpoint: &Checkpoint,
         events: &[NewEvent],
     ) -> Result<(), BrokerError> {
-        let got = checkpoint.value.as_str().len();
-        if got > limits::CHECKPOINT_BYTES_MAX {
-            return Err(BrokerError::TooLarge {
-                what: "a checkpoint",
-                got,
-                max: limits::CHECKPOINT_BYTES_MAX,
-            });
-        }
+        bound::checkpoint(checkpoint)?;
         self.append(lease, Some(checkpoint), events).await
     }
 

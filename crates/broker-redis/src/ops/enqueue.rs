@@ -1,10 +1,13 @@
 //! Storing new jobs.
 
+use std::collections::BTreeSet;
+
 use jiff::Timestamp;
+use lovage_core::bound;
 use lovage_core::broker::Enqueued;
 use lovage_core::clock;
 use lovage_core::error::BrokerError;
-use lovage_core::id::JobId;
+use lovage_core::id::{JobId, QueueName};
 use lovage_core::job::{Job, NewJob};
 use lovage_core::lifecycle;
 use lovage_core::limits;
@@ -30,6 +33,16 @@ impl Store {
         new: &[NewJob],
         atomic: bool,
     ) -> Result<Vec<Enqueued>, BrokerError> {
+        bound::enqueue(new)?;
+        let queues: BTreeSet<&QueueName> = new.iter().map(|job| &job.queue).collect();
+        let queues: Vec<&QueueName> = queues.into_iter().collect();
+        let together = |queue: &&QueueName| self.holds_together(queues[0], queue);
+        if atomic && !queues.iter().all(together) {
+            return Err(BrokerError::Divided {
+                queues: queues.len(),
+            });
+        }
+        self.know_queues(&queues).await?;
         let now = self.time.now();
         let mut places: Vec<usize> = (0..new.len()).collect();
         places.sort_by(|a, b| new[*a].queue.cmp(&new[*b].queue));
@@ -85,7 +98,6 @@ impl Store {
             .collect();
         for queue in &queues {
             let name = &queue[0].0.queue;
-            self.know_queue(name).await?;
             call.key(self.keys.queue(name));
         }
         call.arg(self.time.argument()).arg(i32::from(atomic));
@@ -97,7 +109,7 @@ impl Store {
                     .arg(extras(new, job, number, now));
             }
         }
-        let answers: Vec<(String, String)> = self.call(&call).await?;
+        let answers: Vec<(String, String)> = self.call_kept(&call).await?;
         answers
             .iter()
             .map(|(letter, id)| read(letter, id))

@@ -96,7 +96,7 @@ impl Store {
             ask.hlen(self.keys.running(queue));
             ask.hget(self.keys.counters(queue), limits);
         }
-        let rows: Vec<([Option<i64>; 7], u64, Option<String>)> = self.send(&ask).await?;
+        let rows: Vec<([Option<i64>; 7], u64, Option<String>)> = self.send_each(&ask).await?;
         queues
             .into_iter()
             .zip(rows)

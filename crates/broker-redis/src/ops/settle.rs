@@ -3,6 +3,7 @@
 use std::collections::HashSet;
 
 use jiff::Timestamp;
+use lovage_core::bound;
 use lovage_core::broker::{Settle, Settled};
 use lovage_core::checkpoint::signal_step;
 use lovage_core::clock;
@@ -84,6 +85,7 @@ impl Ending {
 
 impl Store {
     pub(crate) async fn settle(&self, settles: &[Settle]) -> Result<Vec<Settled>, BrokerError> {
+        bound::settle(settles)?;
         let mut answers = vec![Settled::Fenced; settles.len()];
         let mut places: Vec<usize> = (0..settles.len()).collect();
         places.sort_by(|a, b| settles[*a].lease.queue.cmp(&settles[*b].lease.queue));
@@ -157,7 +159,7 @@ impl Store {
         for at in &others {
             describe_other(&mut call, &endings[*at]);
         }
-        let codes: Vec<i64> = self.call(&call).await?;
+        let codes: Vec<i64> = self.call_kept(&call).await?;
         let mut answers = vec![Answer::Fenced; endings.len()];
         for (at, code) in ends.iter().chain(&others).zip(codes) {
             answers[*at] = match code {

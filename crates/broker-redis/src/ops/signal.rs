@@ -1,13 +1,12 @@
 //! Values given to jobs from outside.
 
+use lovage_core::bound;
 use lovage_core::broker::SignalReply;
 use lovage_core::checkpoint;
 use lovage_core::error::BrokerError;
 use lovage_core::event;
-use lovage_core::id::JobId;
-use lovage_core::limits;
+use lovage_core::id::{JobId, QueueName};
 use lovage_core::payload::Payload;
-use lovage_core::status::Status;
 use serde::Serialize;
 
 use crate::connect::Store;
@@ -28,18 +27,14 @@ impl Store {
         name: &str,
         data: &Payload,
     ) -> Result<SignalReply, BrokerError> {
-        let (got, max) = (data.as_str().len(), limits::SIGNAL_BYTES_MAX);
-        if got > max {
-            let what = "a signal";
-            return Err(BrokerError::TooLarge { what, got, max });
-        }
+        bound::signal(name, data)?;
         let Some(queue) = self.locate(id).await? else {
             return Ok(SignalReply::NotFound);
         };
         let kept = checkpoint::signal(name, data.clone());
         let told = Payload::of(&Signalled { name }).expect("a name has a JSON form");
         let answer: String = self
-            .call(
+            .call_kept(
                 script::SIGNAL
                     .key(self.keys.queue(&queue))
                     .arg(self.time.argument())
@@ -55,10 +50,16 @@ impl Store {
             "D" => Ok(SignalReply::Delivered),
             "T" => Ok(SignalReply::Taken),
             "" => Ok(SignalReply::NotFound),
-            "S" => Ok(SignalReply::TooLate(Status::Succeeded)),
-            "F" => Ok(SignalReply::TooLate(Status::Failed)),
-            "C" => Ok(SignalReply::TooLate(Status::Cancelled)),
+            "S" | "F" | "C" => self.too_late(&queue, id).await,
             other => Err(corrupt(format!("the state of job {id}: {other:?}"))),
         }
+    }
+
+    /// A job that is over may be gone by now, though Redis still has it.
+    async fn too_late(&self, queue: &QueueName, id: &JobId) -> Result<SignalReply, BrokerError> {
+        let job = self.current(queue, id, false).await?;
+        Ok(job.map_or(SignalReply::NotFound, |job| {
+            SignalReply::TooLate(job.status)
+        }))
     }
 }

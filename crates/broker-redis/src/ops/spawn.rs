@@ -2,17 +2,16 @@
 
 use std::collections::HashMap;
 
+use lovage_core::bound;
 use lovage_core::broker::{Child, Spawn};
 use lovage_core::error::BrokerError;
-use lovage_core::event;
+use lovage_core::event::NewEvent;
 use lovage_core::id::JobId;
 use lovage_core::job::NewJob;
 use lovage_core::lifecycle;
 use lovage_core::limits;
-use lovage_core::payload::Payload;
 use lovage_core::record;
 use lovage_core::status::Status;
-use serde::Serialize;
 
 use crate::connect::Store;
 use crate::error::corrupt;
@@ -25,22 +24,12 @@ use crate::script;
 const SPAWNED: i64 = -1;
 const LEASE_LOST: i64 = -2;
 
-/// Data of the event that tells of it.
-#[derive(Serialize)]
-struct Spawned<'a> {
-    group: &'a str,
-    count: usize,
-}
-
 impl Store {
     pub(crate) async fn spawn(&self, spawn: &Spawn) -> Result<(), BrokerError> {
         let (lease, count) = (&spawn.lease, spawn.children.len());
-        too_many(count)?;
-        let told = Spawned {
-            group: &spawn.group,
-            count,
-        };
-        let data = Payload::of(&told).expect("a name and a number have a JSON form");
+        bound::spawn(spawn)?;
+        bound::children(count)?;
+        let told = NewEvent::spawned(&spawn.group, count);
         let mut call = script::SPAWN.prepare_invoke();
         call.key(self.keys.queue(&lease.queue))
             .arg(self.time.argument())
@@ -48,8 +37,8 @@ impl Store {
             .arg(lease.token.to_string())
             .arg(&spawn.group)
             .arg(limits::CHILDREN_MAX)
-            .arg(event::kind::SPAWNED)
-            .arg(data.as_str())
+            .arg(told.kind)
+            .arg(told.data.as_str())
             .arg(count);
         let now = self.time.now();
         for child in &spawn.children {
@@ -64,10 +53,10 @@ impl Store {
                 .arg(indexes.len())
                 .arg(indexes);
         }
-        match self.call(&call).await? {
+        match self.call_kept(&call).await? {
             SPAWNED => Ok(()),
             LEASE_LOST => Err(BrokerError::LeaseLost),
-            total => too_many(usize::try_from(total).unwrap_or(usize::MAX)),
+            total => bound::children(usize::try_from(total).unwrap_or(usize::MAX)),
         }
     }
 
@@ -79,6 +68,9 @@ impl Store {
         ask.lrange(self.keys.children(&queue, *id), 0, -1)
             .hgetall(self.keys.family(&queue, *id));
         let (names, family): (Vec<String>, HashMap<String, String>) = self.send(&ask).await?;
+        if names.is_empty() || self.current(&queue, id, false).await?.is_none() {
+            return Ok(Vec::new());
+        }
         let child = |name: &String| {
             let unreadable = || corrupt(format!("a child of job {id}"));
             let (child, group) = name.split_once(' ').ok_or_else(unreadable)?;
@@ -107,15 +99,4 @@ fn ended(letter: &str) -> Option<Status> {
     let is_over =
         |status: &Status| status.is_final() && letter.starts_with(record::state_letter(*status));
     Status::ALL.into_iter().find(is_over)
-}
-
-fn too_many(count: usize) -> Result<(), BrokerError> {
-    if count <= limits::CHILDREN_MAX {
-        return Ok(());
-    }
-    Err(BrokerError::TooMany {
-        what: "children of one job",
-        got: count,
-        max: limits::CHILDREN_MAX,
-    })
 }

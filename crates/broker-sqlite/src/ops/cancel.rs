@@ -27,7 +27,8 @@ pub(crate) fn cancel(write: &mut Write<'_>, id: &JobId) -> Result<CancelReply, B
     for child in &children {
         cancel_one(write, child)?;
     }
-    cancel_one(write, id)?.ok_or_else(|| unreadable::newer(id))
+    let newer = || BrokerError::Corrupt(format!("job {id}, which a newer program wrote"));
+    cancel_one(write, id)?.ok_or_else(newer)
 }
 
 /// Cancels one job; nothing where only a newer program could.

@@ -1,12 +1,12 @@
 //! A step's value is kept, and read by later attempts.
 
 use jiff::Timestamp;
+use lovage_core::bound;
 use lovage_core::checkpoint::Checkpoint;
 use lovage_core::error::BrokerError;
 use lovage_core::event::NewEvent;
 use lovage_core::id::JobId;
 use lovage_core::lease::Lease;
-use lovage_core::limits;
 use rusqlite::{Connection, params};
 
 use crate::ops::emit;
@@ -22,14 +22,7 @@ pub(crate) fn checkpoint(
     checkpoint: &Checkpoint,
     events: &[NewEvent],
 ) -> Result<(), BrokerError> {
-    let got = checkpoint.value.as_str().len();
-    if got > limits::CHECKPOINT_BYTES_MAX {
-        return Err(BrokerError::TooLarge {
-            what: "checkpoint",
-            got,
-            max: limits::CHECKPOINT_BYTES_MAX,
-        });
-    }
+    bound::checkpoint(checkpoint)?;
     let row = row::held(write, lease)?;
     if insert(write, row.row, checkpoint)? {
         emit::report(write, row.row, events)?;

@@ -71,9 +71,8 @@ fn take(write: &Write<'_>, queue: &QueueName, want: usize) -> Result<Vec<Recorde
 }
 
 /// Whether a queued job will be ended, not given.
-fn is_over((row, record): &Recorded, now: Timestamp) -> bool {
-    let job = record.as_deref().and_then(|record| row.job(record).ok());
-    job.is_none_or(|job| lifecycle::expire(&job, now).is_some())
+fn is_over(recorded: &Recorded, now: Timestamp) -> bool {
+    row::read(recorded).map_or(true, |job| lifecycle::expire(&job, now).is_some())
 }
 
 fn load(
@@ -137,9 +136,9 @@ pub(crate) fn held(
     worker: &WorkerId,
 ) -> Result<Option<Vec<Claimed>>, BrokerError> {
     let found = load_held(conn, queue, worker)?;
-    let held = found.into_iter().map(|(row, record)| {
-        let job = row.job(&record?).ok()?;
-        held_under(row, job)
+    let held = found.into_iter().map(|found| {
+        let job = row::read(&found).ok()?;
+        held_under(found.0, job)
     });
     Ok(held.collect())
 }

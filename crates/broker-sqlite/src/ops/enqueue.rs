@@ -1,13 +1,14 @@
 //! Jobs enter the store.
 
+use lovage_core::bound;
 use lovage_core::broker::Enqueued;
 use lovage_core::error::BrokerError;
 use lovage_core::job::{Idempotency, Job, NewJob};
 use lovage_core::status::Status;
-use lovage_core::{lifecycle, limits, record};
+use lovage_core::{lifecycle, record};
 use rusqlite::params;
 
-use crate::row::JobRow;
+use crate::row::Recorded;
 use crate::statement::{execute, sql};
 use crate::wake::Topic;
 use crate::writer::Write;
@@ -19,6 +20,7 @@ pub(crate) fn enqueue(
     jobs: &[NewJob],
     atomic: bool,
 ) -> Result<Vec<Enqueued>, BrokerError> {
+    bound::enqueue(jobs)?;
     let mut answers = Vec::with_capacity(jobs.len());
     for new in jobs {
         answers.push(enqueue_one(write, new)?);
@@ -37,12 +39,11 @@ fn is_refused(answer: &Enqueued) -> bool {
 }
 
 fn enqueue_one(write: &mut Write<'_>, new: &NewJob) -> Result<Enqueued, BrokerError> {
-    check_input(new)?;
-    if let Some((found, record)) = row::load(write, &new.id)? {
-        if !found.is_gone(write.now) {
-            return Ok(same_id(new, &found, record));
+    if let Some(found) = row::load(write, &new.id)? {
+        if !found.0.is_gone(write.now) {
+            return Ok(same_id(new, &found));
         }
-        execute(write, sql!("job_delete"), [found.row])?;
+        execute(write, sql!("job_delete"), [found.0.row])?;
     }
     if let Some(asked) = &new.idempotency
         && let Some(answer) = key::replayed(write, new, asked)?
@@ -57,30 +58,16 @@ fn enqueue_one(write: &mut Write<'_>, new: &NewJob) -> Result<Enqueued, BrokerEr
     Ok(Enqueued::Accepted(new.id))
 }
 
-/// Refuses an input that is too large.
-pub(crate) fn check_input(new: &NewJob) -> Result<(), BrokerError> {
-    let got = new.input.as_str().len();
-    if got > limits::INPUT_BYTES_MAX {
-        return Err(BrokerError::TooLarge {
-            what: "input",
-            got,
-            max: limits::INPUT_BYTES_MAX,
-        });
-    }
-    Ok(())
-}
-
 /// The same enqueue, sent again after a lost answer, is accepted again.
-fn same_id(new: &NewJob, found: &JobRow, record: Option<Vec<u8>>) -> Enqueued {
+fn same_id(new: &NewJob, found: &Recorded) -> Enqueued {
     let idempotency = new.idempotency.as_ref().map(row::idempotency);
     let same = |job: Job| {
         job.kind == new.kind
             && job.queue == new.queue
             && job.input == new.input
-            && found.idempotency == idempotency
+            && found.0.idempotency == idempotency
     };
-    let job = record.and_then(|record| found.job(&record).ok());
-    if job.is_some_and(same) {
+    if row::read(found).is_ok_and(same) {
         Enqueued::Accepted(new.id)
     } else {
         Enqueued::IdTaken(new.id)

@@ -1,8 +1,8 @@
 //! A queue is limited.
 
+use lovage_core::bound;
 use lovage_core::error::BrokerError;
 use lovage_core::id::QueueName;
-use lovage_core::limits;
 use lovage_core::queue::QueueLimits;
 use rusqlite::params;
 
@@ -16,13 +16,7 @@ pub(crate) fn limit(
     queue: &QueueName,
     limits: &QueueLimits,
 ) -> Result<(), BrokerError> {
-    if limits.weights.len() > limits::WEIGHTS_MAX {
-        return Err(BrokerError::TooMany {
-            what: "weights",
-            got: limits.weights.len(),
-            max: limits::WEIGHTS_MAX,
-        });
-    }
+    bound::weights(limits)?;
     execute(write, sql!("queue_add"), [queue.as_str()])?;
     execute(
         write,

@@ -15,11 +15,11 @@ use rusqlite::{Connection, params};
 
 use crate::file::StoreFile;
 use crate::ops::enqueue::{session_label, tag_label};
+use crate::queue;
 use crate::row::{self, JobRow};
 use crate::statement::{all, execute, first, sql};
 use crate::wake::Topic;
 use crate::writer::Write;
-use crate::{queue, unreadable};
 
 /// A job with its result.
 pub(crate) fn get(
@@ -27,12 +27,12 @@ pub(crate) fn get(
     id: &JobId,
     now: Timestamp,
 ) -> Result<Option<Job>, BrokerError> {
-    let Some((row, record)) = row::load(conn, id)?.filter(|(row, _)| !row.is_gone(now)) else {
+    let Some(found) = row::load(conn, id)?.filter(|(row, _)| !row.is_gone(now)) else {
         return Ok(None);
     };
-    let mut job = unreadable::shown(&row, record, now).ok_or_else(|| unreadable::newer(id))?;
+    let mut job = row::read(&found)?;
     if job.status == Status::Succeeded {
-        job.result = result(conn, &row)?;
+        job.result = result(conn, &found.0)?;
     }
     Ok(Some(job))
 }
@@ -182,10 +182,11 @@ fn section(
     Ok(found)
 }
 
+/// A job that cannot be read is left out: a listing goes on (D1).
 fn listed(conn: &Connection, row: i64, now: Timestamp) -> Result<Option<Job>, BrokerError> {
     let found = first(conn, sql!("job_read"), [row], row::recorded)?;
     let found = found.filter(|(row, _)| !row.is_gone(now));
-    Ok(found.and_then(|(row, record)| unreadable::shown(&row, record, now)))
+    Ok(found.and_then(|found| row::read(&found).ok()))
 }
 
 /// What each queue holds.

@@ -40,10 +40,11 @@ enum Redrivable {
 
 fn look(write: &Write<'_>, id: &JobId) -> Result<Redrivable, BrokerError> {
     let found = row::load(write, id)?.filter(|(row, _)| !row.is_gone(write.now));
-    let Some((row, record)) = found else {
+    let Some(found) = found else {
         return Ok(Redrivable::No(RedriveReply::NotFound));
     };
-    let job = record.and_then(|record| row.job(&record).ok());
+    let job = row::read(&found).ok();
+    let row = found.0;
     let again = job.as_ref().and_then(lifecycle::redrive);
     let Some((job, again)) = job.zip(again) else {
         return Ok(Redrivable::No(RedriveReply::Refused(row.status)));

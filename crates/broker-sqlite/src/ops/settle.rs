@@ -1,5 +1,6 @@
 //! An attempt ends.
 
+use lovage_core::bound;
 use lovage_core::broker::{Settle, Settled};
 use lovage_core::error::BrokerError;
 use lovage_core::job::Job;
@@ -17,6 +18,7 @@ pub(crate) fn settle(
     write: &mut Write<'_>,
     settles: &[Settle],
 ) -> Result<Vec<Settled>, BrokerError> {
+    bound::settle(settles)?;
     settles
         .iter()
         .map(|settle| settle_one(write, settle))

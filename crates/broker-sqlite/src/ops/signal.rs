@@ -1,11 +1,12 @@
 //! A job is given a value from outside.
 
+use lovage_core::bound;
 use lovage_core::broker::SignalReply;
+use lovage_core::checkpoint;
 use lovage_core::error::BrokerError;
 use lovage_core::event::NewEvent;
 use lovage_core::id::JobId;
 use lovage_core::payload::Payload;
-use lovage_core::{checkpoint, limits};
 
 use crate::ops::checkpoint::insert;
 use crate::ops::emit;
@@ -20,14 +21,7 @@ pub(crate) fn signal(
     name: &str,
     data: &Payload,
 ) -> Result<SignalReply, BrokerError> {
-    let got = data.as_str().len();
-    if got > limits::SIGNAL_BYTES_MAX {
-        return Err(BrokerError::TooLarge {
-            what: "signal",
-            got,
-            max: limits::SIGNAL_BYTES_MAX,
-        });
-    }
+    bound::signal(name, data)?;
     let Some(row) = row::find(write, id)?.filter(|row| !row.is_gone(write.now)) else {
         return Ok(SignalReply::NotFound);
     };

@@ -1,12 +1,13 @@
 //! A running job gets children.
 
+use lovage_core::bound;
 use lovage_core::broker::Spawn;
 use lovage_core::error::BrokerError;
 use lovage_core::event::NewEvent;
 use lovage_core::id::JobId;
 use lovage_core::job::NewJob;
+use lovage_core::lifecycle;
 use lovage_core::status::Status;
-use lovage_core::{lifecycle, limits};
 use rusqlite::params;
 
 use crate::ops::{emit, enqueue};
@@ -17,13 +18,14 @@ use crate::writer::Write;
 
 /// Stores a group of children, unless the job has it already.
 pub(crate) fn spawn(write: &mut Write<'_>, spawn: &Spawn) -> Result<(), BrokerError> {
+    bound::spawn(spawn)?;
     let parent = row::held(write, &spawn.lease)?;
     let group = spawn.group.as_str();
     let (children, known) = count(write, &parent, group)?;
     if known {
         return Ok(());
     }
-    check(spawn, children + spawn.children.len())?;
+    bound::children(children + spawn.children.len())?;
     for new in &spawn.children {
         spawn_one(write, &parent, group, new)?;
     }
@@ -45,24 +47,6 @@ fn count(write: &Write<'_>, parent: &JobRow, group: &str) -> Result<(usize, bool
         |row| Ok((row.get(0)?, row.get(1)?)),
     )?;
     Ok(found.unwrap_or_default())
-}
-
-fn check(spawn: &Spawn, children: usize) -> Result<(), BrokerError> {
-    if spawn.group.len() > limits::KEY_BYTES_MAX {
-        return Err(BrokerError::TooLarge {
-            what: "group of children",
-            got: spawn.group.len(),
-            max: limits::KEY_BYTES_MAX,
-        });
-    }
-    if children > limits::CHILDREN_MAX {
-        return Err(BrokerError::TooMany {
-            what: "children of one job",
-            got: children,
-            max: limits::CHILDREN_MAX,
-        });
-    }
-    spawn.children.iter().try_for_each(enqueue::check_input)
 }
 
 /// Stores a child. Where its id is taken, the job that has it is left as it is

@@ -12,6 +12,7 @@ mod list;
 mod queue;
 mod remote;
 mod result;
+mod server;
 mod up;
 mod watch;
 mod worker;
@@ -51,6 +52,7 @@ pub(crate) async fn run(cli: Cli) -> Result<(), Exit> {
             DeadAction::Redrive(args) => dead::redrive(&args).await,
         },
         Command::Bench(args) => bench::run(&args).await,
+        Command::BenchPart(args) => bench::part::run(&args).await,
         Command::Config {
             action: ConfigAction::Check,
         } => config::check(&load(Vec::new())?),

@@ -1,122 +1,103 @@
-//! A private Redis server, and what `redis-benchmark` says it can do.
+//! What Redis itself does here: the floor that every other figure stands beside.
 
-use std::path::Path;
-use std::process::Stdio;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
-use tokio::net::{TcpListener, TcpStream};
-use tokio::process::{Child, Command};
+use lovage_broker_redis::Probe;
+use tokio::process::Command;
 
-use super::report::Floor;
+use super::report::{Figure, Report};
+use super::spread::{Spread, median};
+use super::store::failed;
+use super::{Setup, say};
+use crate::args::Section;
+use crate::command::server::Server;
 use crate::exit::{self, Exit};
 
-/// Longest time the server may take to listen.
-const START: Duration = Duration::from_secs(10);
+/// Name of the pipelined floor.
+pub(super) const PIPELINED: &str = "LPUSH -P 50 -c 50 -d 1000";
+/// Name of the floor of one call at a time.
+pub(super) const SINGLE: &str = "LPUSH -P 1 -c 1 -d 1000";
+/// Name of the bare round trip.
+pub(super) const ROUND_TRIP: &str = "PING";
 
-/// A `redis-server` on a free loopback port, ended when dropped.
-pub(super) struct Server {
-    port: u16,
-    _process: Child,
+/// Round trips of one measurement, and as many before it.
+const PINGS: usize = 2_000;
+
+/// Each floor, the median of all rounds.
+pub(super) async fn measure(setup: &Setup, report: &mut Report) -> Result<(), Exit> {
+    let (mut fast, mut single, mut trips) = (Vec::new(), Vec::new(), Vec::new());
+    for _ in 0..setup.rounds {
+        let server = Server::start(&setup.folder, &[]).await?;
+        say("floor: redis-benchmark");
+        fast.push(pipelined(&server).await?);
+        single.push(one_at_a_time(&server).await?);
+        trips.push(round_trip(&server).await?.as_secs_f64() * 1_000.0);
+    }
+    let section = Section::Floor;
+    report.add(section, Figure::new(PIPELINED, median(&fast), "/s"));
+    report.add(section, Figure::new(SINGLE, median(&single), "/s"));
+    let name = format!("{ROUND_TRIP}, one connection of our driver, p50");
+    report.add(section, Figure::new(name, median(&trips), "ms"));
+    Ok(())
 }
 
-impl Server {
-    /// Starts it; nothing when it is not installed.
-    pub(super) async fn start(folder: &Path) -> Result<Option<Self>, Exit> {
-        let port = free_port()
-            .await
-            .map_err(|error| Exit::because("no free port", &error))?;
-        let process = Command::new("redis-server")
-            .args([
-                "--port",
-                &port.to_string(),
-                "--bind",
-                "127.0.0.1",
-                "--save",
-                "",
-                "--appendonly",
-                "no",
-                "--dir",
-            ])
-            .arg(folder)
-            .stdout(Stdio::null())
-            .stderr(Stdio::null())
-            .kill_on_drop(true)
-            .spawn();
-        let process = match process {
-            Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(None),
-            process => {
-                process.map_err(|error| Exit::because("redis-server does not start", &error))?
-            }
-        };
-        let listening = async {
-            while TcpStream::connect(("127.0.0.1", port)).await.is_err() {
-                tokio::time::sleep(Duration::from_millis(10)).await;
-            }
-        };
-        if tokio::time::timeout(START, listening).await.is_err() {
-            return Err(Exit::new(exit::ERROR, "redis-server does not listen"));
+/// LPUSH of 1,000 bytes, 50 in a pipeline on each of 50 connections; per second.
+pub(super) async fn pipelined(server: &Server) -> Result<f64, Exit> {
+    let args = [
+        "-t", "lpush", "-d", "1000", "-c", "50", "-P", "50", "-n", "500000",
+    ];
+    let rate = benchmark(server, &args).await;
+    forget(server).await?;
+    rate
+}
+
+/// LPUSH of 1,000 bytes, one after the other; per second.
+pub(super) async fn one_at_a_time(server: &Server) -> Result<f64, Exit> {
+    let args = [
+        "-t", "lpush", "-d", "1000", "-c", "1", "-P", "1", "-n", "30000",
+    ];
+    let rate = benchmark(server, &args).await;
+    forget(server).await?;
+    rate
+}
+
+/// The list that the benchmark filled.
+async fn forget(server: &Server) -> Result<(), Exit> {
+    let probe = Probe::connect(&server.url()).await.map_err(failed)?;
+    probe.ask(&["DEL", "mylist"]).await.map_err(failed)
+}
+
+/// Median of a PING over one connection of the driver that the store uses.
+pub(super) async fn round_trip(server: &Server) -> Result<Duration, Exit> {
+    let probe = Probe::connect(&server.url()).await.map_err(failed)?;
+    let mut spread = Spread::new();
+    for ping in 0..2 * PINGS {
+        let begun = Instant::now();
+        let () = probe.ask(&["PING"]).await.map_err(failed)?;
+        if ping >= PINGS {
+            spread.record(begun.elapsed());
         }
-        Ok(Some(Self {
-            port,
-            _process: process,
-        }))
     }
-
-    pub(super) fn url(&self) -> String {
-        format!("redis://127.0.0.1:{}/", self.port)
-    }
+    Ok(spread.at(0.50))
 }
 
-async fn free_port() -> std::io::Result<u16> {
-    Ok(TcpListener::bind("127.0.0.1:0").await?.local_addr()?.port())
-}
-
-/// LPUSH of 1,000 bytes, pipelined and one at a time.
-pub(super) async fn measure(server: &Server) -> Result<Floor, Exit> {
-    let pipelined = benchmark(
-        server,
-        &[
-            "-t", "lpush", "-d", "1000", "-c", "50", "-P", "50", "-n", "300000",
-        ],
-    )
-    .await?;
-    let single = benchmark(
-        server,
-        &[
-            "-t", "lpush", "-d", "1000", "-c", "1", "-P", "1", "-n", "20000",
-        ],
-    )
-    .await?;
-    Ok(Floor {
-        lpush_pipelined_per_s: pipelined.0,
-        lpush_single_per_s: single.0,
-        round_trip_p50_ms: single.1,
-    })
-}
-
-/// Requests per second and the median latency in milliseconds.
-async fn benchmark(server: &Server, args: &[&str]) -> Result<(f64, f64), Exit> {
+/// Runs `redis-benchmark`; requests per second.
+pub(super) async fn benchmark(server: &Server, args: &[&str]) -> Result<f64, Exit> {
     let output = Command::new("redis-benchmark")
-        .args(["-p", &server.port.to_string(), "--csv"])
+        .args(["-p", &server.port().to_string(), "--csv"])
         .args(args)
+        .kill_on_drop(true)
         .output();
     let output = output
         .await
         .map_err(|error| Exit::because("redis-benchmark does not run", &error))?;
     let text = String::from_utf8_lossy(&output.stdout);
-    // "test","rps","avg_latency_ms","min_latency_ms","p50_latency_ms",… then one line per test.
-    let line = text.lines().find(|line| line.starts_with("\"LPUSH"));
-    let fields: Vec<f64> = line
-        .unwrap_or_default()
-        .split(',')
-        .skip(1)
-        .filter_map(|field| field.trim_matches('"').parse().ok())
-        .collect();
-    match (fields.first(), fields.get(3)) {
-        (Some(rate), Some(p50)) => Ok((*rate, *p50)),
-        _ => Err(Exit::new(
-            exit::ERROR,
-            format!("redis-benchmark said something unexpected: {text}"),
-        )),
-    }
+    // "test","rps","avg_latency_ms",… then one line per test, its last seven fields numbers.
+    let last = text.lines().last().unwrap_or_default();
+    let rate = last.rsplit(',').nth(6);
+    let rate = rate.and_then(|rate| rate.trim_matches('"').parse().ok());
+    rate.ok_or_else(|| {
+        let what = format!("redis-benchmark said something unexpected: {text}");
+        Exit::new(exit::ERROR, what)
+    })
 }

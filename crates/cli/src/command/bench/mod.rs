@@ -1,40 +1,61 @@
 //! `lovage bench`: what the queue does on this machine, beside the floor that
 //! Redis itself sets in the same run. Compare ratios, not absolute figures.
 
+mod backlog;
+mod chart;
+mod curve;
+mod drain;
+mod due;
+mod durability;
+mod enqueue;
 mod floor;
-mod latency;
+mod hand;
+mod http;
+mod idle;
+mod leases;
+mod load;
+mod machine;
+mod memory;
 mod model;
+mod page;
+pub(crate) mod part;
 mod report;
-mod throughput;
+mod spread;
+mod store;
+mod usage;
 
 use std::io::IsTerminal;
-use std::sync::Arc;
-use std::time::Duration;
+use std::path::PathBuf;
 
-use lovage_broker_redis::{RedisBroker, RedisConfig};
-use lovage_broker_sqlite::{SqliteBroker, SqliteConfig};
-use lovage_core::broker::Broker;
-use lovage_core::id::QueueName;
-use lovage_worker::{Worker, WorkerConfig, WorkerError};
-use lovage_workflow::Handlers;
-use tokio_util::sync::CancellationToken;
-
-use crate::args::{Bench, Output};
+use crate::args::{Bench, Output, Section};
 use crate::command::api::stopped;
-use crate::command::worker;
-use crate::compose;
+use crate::command::server::Server;
 use crate::exit::{self, Exit};
 use crate::view::out;
-use floor::Server;
-use report::{Report, Store};
+use machine::Machine;
+use page::Page;
+use report::Report;
 
-/// Size of a job's input, in bytes.
-const INPUT_BYTES: usize = 1_000;
-/// Jobs that wait for the model at once.
-const WAITERS: usize = 200;
+/// Jobs per measurement, and rounds: of a quick look, and of everything.
+const QUICK: (usize, usize) = (20_000, 1);
+const THOROUGH: (usize, usize) = (200_000, 3);
+
+/// What every section is told.
+struct Setup {
+    /// Jobs of one measurement of throughput.
+    jobs: usize,
+    /// Size of the large backlog.
+    backlog: usize,
+    /// How often a figure is measured in turn with its floor.
+    rounds: usize,
+    /// Version of the installed server; nothing where there is none.
+    redis: Option<String>,
+    /// For files; empty at first, removed at the end.
+    folder: PathBuf,
+}
 
 pub(crate) async fn run(args: &Bench) -> Result<(), Exit> {
-    // Dropped half-way, the measurement ends its server and removes its folder.
+    // Dropped half-way, the measurement ends its processes and removes its folder.
     tokio::select! {
         measured = measure(args) => measured,
         told = stopped() => {
@@ -52,25 +73,27 @@ fn say(what: &str) {
 }
 
 async fn measure(args: &Bench) -> Result<(), Exit> {
+    let page = args.markdown.as_deref().map(Page::read).transpose()?;
     let folder = tempfile::tempdir()
         .map_err(|error| Exit::because("cannot make a temporary folder", &error))?;
-    let mut report = Report::new(args.jobs, args.concurrency);
-    let sqlite = SqliteConfig::new(folder.path().join("bench.db"));
-    let sqlite = SqliteBroker::open(sqlite)
-        .await
-        .map_err(|error| Exit::because("the SQLite store cannot be used", &error))?;
-    report.stores.push(store(args, Arc::new(sqlite)).await?);
-    match Server::start(folder.path()).await? {
-        Some(server) => {
-            say("measuring the Redis floor");
-            report.floor = Some(floor::measure(&server).await?);
-            let redis = RedisBroker::connect(RedisConfig::new(server.url()));
-            let redis = redis
-                .await
-                .map_err(|error| Exit::because("the Redis store cannot be used", &error))?;
-            report.stores.push(store(args, Arc::new(redis)).await?);
-        }
-        None => eprintln!("redis-server is not installed: its figures are left out"),
+    let (jobs, rounds) = if args.all { THOROUGH } else { QUICK };
+    let setup = Setup {
+        jobs: args.jobs.unwrap_or(jobs),
+        backlog: args.backlog,
+        rounds: args.rounds.unwrap_or(rounds),
+        redis: Server::version().await,
+        folder: folder.path().to_owned(),
+    };
+    if setup.redis.is_none() {
+        eprintln!("redis-server is not installed: its figures are left out");
+    }
+    let machine = Machine::this(setup.redis.clone(), &setup.folder);
+    let mut report = Report::new(machine, setup.jobs, setup.backlog, setup.rounds);
+    for section in sections(args) {
+        one(section, &setup, &mut report).await?;
+    }
+    if let Some(page) = page {
+        page.refresh(&report)?;
     }
     match args.output {
         Output::Json => out::json(&report),
@@ -78,58 +101,30 @@ async fn measure(args: &Bench) -> Result<(), Exit> {
     }
 }
 
-async fn store(args: &Bench, broker: Arc<dyn Broker>) -> Result<Store, Exit> {
-    let name = broker.name();
-    say(&format!(
-        "measuring {name}: enqueue and drain of {} jobs",
-        args.jobs
-    ));
-    let enqueue_per_s = throughput::enqueue(broker.as_ref(), args.jobs).await?;
-    let drain_per_s = throughput::drain(broker.clone(), args.jobs, args.concurrency).await?;
-    let enqueue_single_per_s = throughput::enqueue_single(broker.as_ref()).await?;
-    throughput::drain(broker.clone(), throughput::SINGLES, args.concurrency).await?;
-    say(&format!("measuring {name}: idle latency"));
-    let idle = latency::idle(broker.clone()).await?;
-    say(&format!(
-        "measuring {name}: {WAITERS} jobs that wait 1 s for the model"
-    ));
-    let waiting_s = model::waiting(broker, WAITERS).await?;
-    Ok(Store {
-        store: name,
-        enqueue_per_s,
-        enqueue_single_per_s,
-        drain_per_s,
-        idle,
-        waiting_jobs: WAITERS,
-        waiting_s,
-    })
+fn sections(args: &Bench) -> Vec<Section> {
+    let asked = |section: &Section| {
+        if args.only.is_empty() {
+            args.all || section.is_quick()
+        } else {
+            args.only.contains(section)
+        }
+    };
+    Section::ALL.into_iter().filter(asked).collect()
 }
 
-/// A worker of this process; ends when it is stopped.
-struct Running {
-    stop: CancellationToken,
-    worker: tokio::task::JoinHandle<Result<(), WorkerError>>,
-}
-
-impl Running {
-    fn start(broker: Arc<dyn Broker>, handlers: Handlers, slots: usize) -> Self {
-        let stop = CancellationToken::new();
-        let config = WorkerConfig::new(vec![QueueName::default()], slots);
-        let worker = Worker::new(broker, handlers, compose::clock(), config);
-        let worker = tokio::spawn(worker.run(stop.clone().cancelled_owned()));
-        Self { stop, worker }
+async fn one(section: Section, setup: &Setup, report: &mut Report) -> Result<(), Exit> {
+    match section {
+        Section::Floor if setup.redis.is_none() => Ok(()),
+        Section::Floor => floor::measure(setup, report).await,
+        Section::Drain => drain::measure(setup, report).await,
+        Section::Durability => durability::measure(setup, report).await,
+        Section::Enqueue => enqueue::measure(setup, report).await,
+        Section::Curve => curve::measure(setup, report).await,
+        Section::Idle => idle::measure(setup, report).await,
+        Section::Memory => memory::measure(setup, report).await,
+        Section::Backlog => backlog::measure(setup, report).await,
+        Section::Leases => leases::measure(setup, report).await,
+        Section::Due => due::measure(setup, report).await,
+        Section::Model => model::measure(setup, report).await,
     }
-
-    async fn stop(self) -> Result<(), Exit> {
-        self.stop.cancel();
-        worker::ended(self.worker.await)
-    }
-}
-
-fn failed(error: lovage_core::error::BrokerError) -> Exit {
-    Exit::because("the store failed", &error)
-}
-
-fn per_second(count: usize, elapsed: Duration) -> f64 {
-    (count as f64 / elapsed.as_secs_f64()).round()
 }

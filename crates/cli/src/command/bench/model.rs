@@ -4,31 +4,33 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use async_trait::async_trait;
-use lovage_core::broker::Broker;
 use lovage_core::payload::Payload;
 use lovage_pipeline::llm::{ChatRequest, Llm, Message, OpenAi, OpenAiConfig, Role};
 use lovage_workflow::{Context, Failure, Handler, Handlers};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::{Semaphore, mpsc};
+use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
-use super::throughput::job;
-use super::{Running, failed};
+use super::load::{self, Running, SMALL_BYTES};
+use super::report::{Figure, Report};
+use super::store::{self, Store, failed};
+use super::{Setup, say};
+use crate::args::Section;
+use crate::command::server::Server;
 use crate::exit::Exit;
 
 const KIND: &str = "bench.model";
+/// Jobs that wait for the model at once.
+const WAITERS: usize = 200;
 /// How long the stand-in model thinks.
 const THINKS: Duration = Duration::from_secs(1);
 const ANSWER: &str =
     r#"{"choices":[{"message":{"role":"assistant","content":"yes"},"finish_reason":"stop"}]}"#;
 
 /// Asks the model once.
-struct Ask {
-    llm: OpenAi,
-    done: mpsc::Sender<()>,
-}
+struct Ask(OpenAi);
 
 #[async_trait]
 impl Handler for Ask {
@@ -44,42 +46,51 @@ impl Handler for Ask {
             temperature: None,
         };
         let answer = self
-            .llm
+            .0
             .complete(&request)
             .await
             .map_err(|error| Failure::give_up("llm", error.to_string()))?;
-        let _ = self.done.send(()).await;
         context.done(&answer.text)
     }
 }
 
-/// Seconds until `jobs` that each wait 1 s for the model are done, with the
-/// limit of calls lifted, on one worker.
-pub(super) async fn waiting(broker: Arc<dyn Broker>, jobs: usize) -> Result<f64, Exit> {
+pub(super) async fn measure(setup: &Setup, report: &mut Report) -> Result<(), Exit> {
+    say("model: sqlite");
+    let sqlite = store::sqlite(&setup.folder, "model.db").await?;
+    add("sqlite", waiting(sqlite).await?, report);
+    if setup.redis.is_some() {
+        say("model: redis");
+        let server = Server::start(&setup.folder, &[]).await?;
+        let redis = store::redis(&server.url()).await?;
+        add("redis", waiting(redis).await?, report);
+    }
+    Ok(())
+}
+
+fn add(store: &str, seconds: f64, report: &mut Report) {
+    let name = format!("{store}, {WAITERS} jobs that each wait 1 s for the model, one worker");
+    report.add(Section::Model, Figure::new(name, seconds, "s"));
+}
+
+/// Seconds until all are done, with the limit of calls lifted.
+async fn waiting(broker: Store) -> Result<f64, Exit> {
     let stop = CancellationToken::new();
     let url = stand_in(stop.clone())
         .await
         .map_err(|error| Exit::because("cannot start the stand-in model", &error))?;
     let _stopped_at_the_end = stop.drop_guard();
-    let permits = Arc::new(Semaphore::new(jobs));
+    let permits = Arc::new(Semaphore::new(WAITERS));
     let llm = OpenAi::new(OpenAiConfig::new(url, "stand-in"), permits, 1)
         .map_err(|error| Exit::because("cannot reach the stand-in model", &error))?;
-    let (done, mut dones) = mpsc::channel(jobs);
-    broker
-        .enqueue((0..jobs).map(|_| job(KIND)).collect(), false)
-        .await
-        .map_err(failed)?;
+    let jobs = (0..WAITERS).map(|_| load::job(KIND, SMALL_BYTES)).collect();
+    broker.enqueue(jobs, false).await.map_err(failed)?;
     let begun = Instant::now();
-    let running = Running::start(broker, Handlers::new().with(KIND, Ask { llm, done }), jobs);
-    for _ in 0..jobs {
-        dones
-            .recv()
-            .await
-            .ok_or_else(|| Exit::new(crate::exit::ERROR, "the worker ended early"))?;
-    }
+    let handlers = Handlers::new().with(KIND, Ask(llm));
+    let running = Running::start(broker.clone(), handlers, WAITERS);
+    load::succeeded(broker.as_ref(), WAITERS).await?;
     let elapsed = begun.elapsed();
     running.stop().await?;
-    Ok((elapsed.as_secs_f64() * 1_000.0).round() / 1_000.0)
+    Ok(elapsed.as_secs_f64())
 }
 
 /// A server that thinks and says yes, in OpenAI's words.
