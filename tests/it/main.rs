@@ -11,6 +11,7 @@ mod calls;
 mod cli;
 mod crash;
 mod drain;
+mod family;
 mod generate;
 mod history;
 mod http;

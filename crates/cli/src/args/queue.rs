@@ -44,8 +44,6 @@ pub(crate) struct QueueTarget {
 /// Arguments of `queue limit`.
 #[derive(Debug, Args)]
 pub(crate) struct QueueLimit {
-    #[command(flatten)]
-    pub(crate) target: QueueTarget,
     /// Jobs running at once, over all workers.
     #[arg(long, value_name = "N", required_unless_present_any = ["rate", "weights", "none"])]
     pub(crate) concurrency: Option<u32>,
@@ -61,6 +59,8 @@ pub(crate) struct QueueLimit {
     /// No limits, and even shares.
     #[arg(long, conflicts_with_all = ["concurrency", "rate", "weights"])]
     pub(crate) none: bool,
+    #[command(flatten)]
+    pub(crate) target: QueueTarget,
 }
 
 /// Arguments of `dead`.

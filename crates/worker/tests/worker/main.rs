@@ -13,6 +13,7 @@ mod children;
 mod drain;
 mod gate;
 mod lease;
+mod limits;
 mod link;
 mod outage;
 mod signals;
