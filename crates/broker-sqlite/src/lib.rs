@@ -13,6 +13,8 @@
 
 mod config;
 mod connect;
+#[cfg(test)]
+mod cost;
 mod error;
 mod file;
 mod key;

@@ -39,7 +39,8 @@ pub(crate) struct Write<'a> {
 }
 
 impl<'a> Write<'a> {
-    fn new(tx: &'a Transaction<'a>, now: Timestamp, lease: Duration) -> Self {
+    /// An operation of its own.
+    pub(crate) fn new(tx: &'a Transaction<'a>, now: Timestamp, lease: Duration) -> Self {
         Self {
             tx,
             now,
