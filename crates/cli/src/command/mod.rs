@@ -2,6 +2,7 @@
 
 mod api;
 mod bench;
+mod chaos;
 mod completions;
 mod config;
 mod enqueue;
@@ -9,6 +10,7 @@ mod generate;
 mod list;
 mod remote;
 mod result;
+mod server;
 mod up;
 mod watch;
 mod worker;
@@ -36,6 +38,7 @@ pub(crate) async fn run(cli: Cli) -> Result<(), Exit> {
         Command::Cancel(args) => remote::cancel(&args).await,
         Command::Retry(args) => remote::retry(&args).await,
         Command::Bench(args) => bench::run(&args).await,
+        Command::Chaos(args) => chaos::run(args).await,
         Command::Config {
             action: ConfigAction::Check,
         } => config::check(&load(Vec::new())?),

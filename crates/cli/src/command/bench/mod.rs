@@ -21,11 +21,11 @@ use tokio_util::sync::CancellationToken;
 
 use crate::args::{Bench, Output};
 use crate::command::api::stopped;
+use crate::command::server::Server;
 use crate::command::worker;
 use crate::compose;
 use crate::exit::{self, Exit};
 use crate::view::out;
-use floor::Server;
 use report::{Report, Store};
 
 /// Size of a job's input, in bytes.
@@ -45,7 +45,7 @@ pub(crate) async fn run(args: &Bench) -> Result<(), Exit> {
 }
 
 /// Says on a terminal what is going on.
-fn say(what: &str) {
+pub(super) fn say(what: &str) {
     if std::io::stderr().is_terminal() {
         eprintln!("{what}");
     }
@@ -60,7 +60,7 @@ async fn measure(args: &Bench) -> Result<(), Exit> {
         .await
         .map_err(|error| Exit::because("the SQLite store cannot be used", &error))?;
     report.stores.push(store(args, Arc::new(sqlite)).await?);
-    match Server::start(folder.path()).await? {
+    match Server::start(folder.path(), &[]).await? {
         Some(server) => {
             say("measuring the Redis floor");
             report.floor = Some(floor::measure(&server).await?);
