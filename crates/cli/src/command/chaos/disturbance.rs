@@ -54,7 +54,7 @@ use Disturbance::{
 
 /// How often each is drawn, in relation to the others.
 const WEIGHTS: [(Disturbance, u32); 11] = [
-    (WorkerKilled, 6),
+    (WorkerKilled, 8),
     (WorkerStopped, 3),
     (ClockSetOff, 2),
     (StoreRestarted, 1),

@@ -5,10 +5,11 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use lovage_broker_redis::RedisBroker;
+use lovage_core::broker::Broker;
 use lovage_core::error::chain;
 use rand::rngs::StdRng;
 use rand::{RngExt, SeedableRng};
-use tokio::time::{Instant, sleep, sleep_until};
+use tokio::time::{Instant, sleep, sleep_until, timeout_at};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::AbortOnDropHandle;
 
@@ -28,6 +29,9 @@ use crate::exit::{self, Exit};
 const GAP_MS: std::ops::Range<u64> = 100..1_000;
 /// How long the jobs may take to end once nothing disturbs them.
 const SETTLE: Duration = Duration::from_secs(60);
+
+/// Pause between two looks at what is unfinished.
+const LOOK: Duration = Duration::from_millis(100);
 
 /// What a phase is to be.
 pub(super) struct Plan {
@@ -72,6 +76,11 @@ async fn play(args: &Chaos, plan: &Plan, pair: &mut Pair, crew: &mut Crew) -> Re
     let orders = producing
         .await
         .map_err(|error| Exit::because("the producer broke", &error))?;
+    // A job whose end the store forgot is over for its producer, and not for the store.
+    let quiet = timeout_at(begun + disturbed + SETTLE, until_quiet(&broker)).await;
+    if quiet.is_err() {
+        tracing::error!("not everything has settled in time");
+    }
     let mut phase = Phase {
         fsync: plan.fsync.as_str(),
         disturbed_s: seconds(disturbed),
@@ -101,6 +110,21 @@ async fn disturb(plan: &Plan, pair: &mut Pair, crew: &mut Crew) -> Result<Log, E
         say(kind.name());
         kind.cause(&mut rng, plan.fsync, crew, pair, &mut log)
             .await?;
+    }
+}
+
+/// Waits until no job is unfinished.
+async fn until_quiet(broker: &RedisBroker) {
+    loop {
+        let unfinished = broker.stats().await.map(|queues| {
+            let each = queues.iter();
+            each.map(|queue| queue.scheduled + queue.queued + queue.running + queue.waiting)
+                .sum::<u64>()
+        });
+        if unfinished.is_ok_and(|unfinished| unfinished == 0) {
+            return;
+        }
+        sleep(LOOK).await;
     }
 }
 
