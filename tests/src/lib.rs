@@ -69,6 +69,8 @@
 //!   `LOVAGE_SIM_OPS` makes histories longer than 2,000 operations.
 //! - [`faults`]: a broker whose calls are lost or late, from a seed, and a
 //!   caller that sends them again.
+//! - [`killed`] and [`proxy`]: every verb that writes, killed before and after
+//!   each of its commands or commits, and sent again.
 //! - [`clock`], [`redis`], [`harness`]: a clock that is moved, a private
 //!   `redis-server`, and what a case is given.
 //! - [`llm`]: a stand-in for a language model's API.
@@ -78,7 +80,9 @@ pub mod conformance;
 pub mod faults;
 pub mod harness;
 pub mod history;
+pub mod killed;
 pub mod llm;
 pub mod model;
+pub mod proxy;
 pub mod redis;
 pub mod sim;
