@@ -95,7 +95,7 @@ cases! {
     "redrive failed": one_failed, redrive;
     "redrive cancelled": one_cancelled, redrive;
     "pause": two_queued, pause;
-    "resume": paused, resume;
+    "pause off": paused, resume;
     "reclaim lost": two_lost, reclaim;
     "reclaim overdue cancel": one_overdue, reclaim;
     "prune": one_past_its_time, prune;
@@ -126,11 +126,17 @@ impl Play {
         play
     }
 
-    /// The same on the model alone, for a process that meets a store on which the
-    /// state was brought about at the same time of its clock.
+    /// Goes on with a store on which the state was brought about by another
+    /// process that began at this time of `clock`.
     pub async fn resume(case: &'static Case, store: Arc<dyn Broker>, clock: ManualClock) -> Self {
-        let play = Self::on_model(case, &clock).await;
-        play.through(store)
+        let mut play = Self::on_model(case, &clock).await;
+        let passed = play.expected.clock.now().duration_since(clock.now());
+        clock.advance(passed.unsigned_abs());
+        play.world = World {
+            given: Mutex::new(play.expected.all_given()),
+            ..World::new(store, clock)
+        };
+        play
     }
 
     async fn on_model(case: &'static Case, clock: &ManualClock) -> Self {
@@ -145,15 +151,6 @@ impl Play {
         };
         (case.before)(&play.expected).await;
         play
-    }
-
-    /// Goes on with another broker on the same store.
-    pub fn through(mut self, store: Arc<dyn Broker>) -> Self {
-        let given = self.expected.given.lock().expect("no panic while locked");
-        self.world.given = Mutex::new(given.clone());
-        drop(given);
-        self.world.broker = store;
-        self
     }
 
     /// Sends the verb to the store.
@@ -255,23 +252,35 @@ impl World {
         registered.expect("a new worker can register");
     }
 
+    /// As a worker claims: a claim that was not answered may have given jobs.
     async fn claim(&self, number: u128, want: usize) -> Vec<Claimed> {
+        let held = self.broker.held(&queue(), &worker(number)).await;
+        let mut claimed = held.expect("a registered worker may ask");
+        if claimed.is_empty() {
+            claimed = self.claim_more(number, want).await;
+        }
+        claimed.sort_by_key(|claimed| claimed.job.id);
+        *self.given.lock().expect("no panic while locked") = claimed.clone();
+        claimed
+    }
+
+    async fn claim_more(&self, number: u128, want: usize) -> Vec<Claimed> {
         let ask = Claim {
             worker: worker(number),
             queue: queue(),
             want,
         };
         let claims = self.broker.claim(&ask).await;
-        let mut claimed = claims.expect("a registered worker may claim").claimed;
-        claimed.sort_by_key(|claimed| claimed.job.id);
-        let mut given = self.given.lock().expect("no panic while locked");
-        *given = claimed.clone();
-        claimed
+        claims.expect("a registered worker may claim").claimed
     }
 
     /// What the last claim gave, by number.
     fn given(&self, place: usize) -> Claimed {
-        self.given.lock().expect("no panic while locked")[place].clone()
+        self.all_given().swap_remove(place)
+    }
+
+    fn all_given(&self) -> Vec<Claimed> {
+        self.given.lock().expect("no panic while locked").clone()
     }
 
     async fn settle(&self, all: Vec<(Claimed, Outcome)>) {
@@ -571,4 +580,37 @@ async fn reclaim(world: &World) {
 
 async fn prune(world: &World) {
     world.prune().await;
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Verbs that change nothing that lasts.
+    const READS: [&str; 8] = [
+        "held",
+        "wake",
+        "get",
+        "checkpoints",
+        "list",
+        "events",
+        "stats",
+        "ping",
+    ];
+
+    #[test]
+    fn every_verb_that_writes_has_a_case() {
+        let contract = include_str!("../../crates/core/src/broker.rs");
+        let (_, verbs) = contract.split_once("pub trait Broker").unwrap();
+        let verbs = verbs.split("async fn ").skip(1);
+        let verbs: BTreeSet<&str> = verbs.map(|rest| rest.split('(').next().unwrap()).collect();
+        let cased = CASES
+            .iter()
+            .map(|case| case.name.split(' ').next().unwrap());
+        let known: BTreeSet<&str> = cased.chain(READS).collect();
+        assert_eq!(
+            verbs, known,
+            "verbs of the contract, and cases with those that only read"
+        );
+    }
 }

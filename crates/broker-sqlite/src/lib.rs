@@ -15,6 +15,8 @@ mod config;
 mod connect;
 mod error;
 mod key;
+#[cfg(test)]
+mod killed;
 mod lane;
 mod ops;
 mod row;
