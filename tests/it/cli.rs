@@ -9,7 +9,7 @@ use serde_json::Value;
 use crate::process::{Ended, Program, Server};
 
 const TOPIC: &str = r#"{"topic": "Lumen Bay tidal battery"}"#;
-const COMMANDS: [&str; 16] = [
+const COMMANDS: [&str; 17] = [
     "generate",
     "up",
     "api",
@@ -23,6 +23,7 @@ const COMMANDS: [&str; 16] = [
     "cancel",
     "retry",
     "bench",
+    "chaos",
     "config",
     "config show",
     "completions",

@@ -48,7 +48,7 @@ pub(crate) enum Command {
     Retry(Target),
     /// Measure this machine: the queue, and the Redis floor in the same run.
     Bench(Bench),
-    /// Break a queue in every way there is, and show that nothing is lost and nothing done twice.
+    /// Break workers and Redis at random, and check that nothing is lost or done twice.
     Chaos(Chaos),
     /// Check or show the settings.
     Config {
@@ -288,7 +288,7 @@ pub(crate) struct Chaos {
     /// Draws the same disturbances again; without it one is drawn, and printed.
     #[arg(long)]
     pub(crate) seed: Option<u64>,
-    /// Keep the ledger of calls and the workers' logs in this folder.
+    /// Keep the ledger of calls, the workers' logs and Redis's files in this folder.
     #[arg(long, value_name = "DIR")]
     pub(crate) keep: Option<PathBuf>,
     /// How to print the figures.

@@ -55,6 +55,30 @@ impl Bill<'_> {
             }
         }
         phase.recovery = Recovery::of(self.recoveries());
+        phase.fenced = self.taken_from_the_living();
+    }
+
+    /// Attempts that another one followed though their worker lived and had not failed them.
+    fn taken_from_the_living(&self) -> usize {
+        let mut holders: HashMap<JobId, &str> = HashMap::new();
+        let mut taken = 0;
+        for entry in self.entries {
+            match entry.fact {
+                Fact::Began => {
+                    let before = holders.insert(entry.job, &entry.worker);
+                    taken += usize::from(before.is_some_and(|worker| !self.was_killed(worker)));
+                }
+                Fact::Failed => {
+                    holders.remove(&entry.job);
+                }
+                Fact::Called { .. } | Fact::Kept { .. } => {}
+            }
+        }
+        taken
+    }
+
+    fn was_killed(&self, worker: &str) -> bool {
+        self.killed.iter().any(|killed| killed.worker == worker)
     }
 
     /// From the kill of a worker to the next attempt of each job it held, in ms.
@@ -158,6 +182,7 @@ mod tests {
         let phase = count(&entries, &[]);
         assert_eq!((phase.calls.made, phase.calls.unacknowledged), (2, 1));
         assert_eq!((phase.recovery.jobs, phase.recovery.p50_ms), (1, 3_000));
+        assert_eq!(phase.fenced, 0, "its worker was killed");
         assert!(phase.broken.is_nothing());
     }
 
@@ -190,6 +215,7 @@ mod tests {
         ];
         let phase = count(&entries, &[]);
         assert_eq!((phase.calls.by_the_late, phase.recovery.jobs), (1, 0));
+        assert_eq!(phase.fenced, 1);
         assert!(phase.broken.is_nothing());
     }
 }

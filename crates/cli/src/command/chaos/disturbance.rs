@@ -76,7 +76,7 @@ pub(super) struct Log {
     pub(super) losses: Vec<i64>,
 }
 
-/// The next disturbance. Those come first that were not done yet, so that a short run has all.
+/// The next disturbance. Those that were not done yet come first, so that a short run has all.
 pub(super) fn draw(rng: &mut impl Rng, fsync: Fsync, log: &Log) -> Disturbance {
     let fits = |kind: Disturbance| kind != PowerCut || fsync == Fsync::Everysec;
     let all: Vec<_> = WEIGHTS
@@ -88,11 +88,7 @@ pub(super) fn draw(rng: &mut impl Rng, fsync: Fsync, log: &Log) -> Disturbance {
         .copied()
         .filter(|(kind, _)| !log.counts.contains_key(kind))
         .collect();
-    let from = if fresh.is_empty() || rng.random_bool(0.5) {
-        all
-    } else {
-        fresh
-    };
+    let from = if fresh.is_empty() { all } else { fresh };
     let mut left = rng.random_range(0..from.iter().map(|(_, weight)| weight).sum());
     for (kind, weight) in from {
         if left < weight {
@@ -173,5 +169,39 @@ impl Disturbance {
         }
         *log.counts.entry(self).or_default() += 1;
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use rand::SeedableRng;
+
+    use super::*;
+
+    #[test]
+    fn a_seed_draws_the_same_and_all_kinds_come_before_any_comes_again() {
+        let draws = |seed| {
+            let (mut rng, mut log) = (StdRng::seed_from_u64(seed), Log::default());
+            let draw = |_| {
+                let kind = draw(&mut rng, Fsync::Everysec, &log);
+                *log.counts.entry(kind).or_default() += 1;
+                kind
+            };
+            (0..50).map(draw).collect::<Vec<_>>()
+        };
+        let mut first = draws(7)[..WEIGHTS.len()].to_vec();
+        first.sort_unstable();
+        first.dedup();
+        assert_eq!(first.len(), WEIGHTS.len());
+        assert_eq!(draws(7), draws(7));
+        assert_ne!(draws(7), draws(8));
+    }
+
+    #[test]
+    fn no_power_cut_takes_what_was_synced_before_the_answer() {
+        let (mut rng, log) = (StdRng::seed_from_u64(1), Log::default());
+        let drawn = (0..500).map(|_| draw(&mut rng, Fsync::Always, &log));
+        assert!(drawn.into_iter().all(|kind| kind != PowerCut));
+        assert!(!StoreKilled.may_lose(Fsync::Always) && FailedOver.may_lose(Fsync::Always));
     }
 }

@@ -103,9 +103,11 @@ async fn in_folder(
 ) -> Result<report::Phase, Exit> {
     let failed = |error| Exit::because("cannot make a folder", &error);
     if let Some(keep) = &args.keep {
-        let folder = keep.join(plan.fsync.as_str());
-        std::fs::create_dir_all(&folder).map_err(failed)?;
-        let folder = std::path::absolute(folder).map_err(failed)?;
+        let keep = std::path::absolute(keep).map_err(failed)?;
+        std::fs::create_dir_all(&keep).map_err(failed)?;
+        // What another run left there would be taken for this one's.
+        let folder = keep.join(format!("{}-{}", plan.fsync.as_str(), plan.seed));
+        std::fs::create_dir(&folder).map_err(failed)?;
         return phase::run(args, plan, &folder, stop).await;
     }
     let folder = tempfile::tempdir().map_err(failed)?;

@@ -49,6 +49,9 @@ pub(super) struct Phase {
     pub(super) last_second: LastSecond,
     /// Calls of the model.
     pub(super) calls: Calls,
+    /// Attempts that were taken from workers that lived, and were stopped or cut
+    /// off for longer than their lease: nothing they wrote later counted.
+    pub(super) fenced: usize,
     /// From the kill of a worker to the next attempt of each job it held.
     pub(super) recovery: Recovery,
     /// How often each thing was done.
@@ -190,15 +193,17 @@ impl Phase {
             ("  not acknowledged in time", calls.unacknowledged),
             ("  by workers not told yet", calls.by_the_late),
             ("  lost with the last second", calls.lost_checkpoint),
+            ("attempts taken from living workers", self.fenced),
             ("jobs held by killed workers", recovery.jobs),
         ];
         let counts = counts.map(|(name, count)| (name.to_owned(), count.to_string()));
         let times = [
-            ("their recovery p50, s", recovery.p50_ms),
-            ("their recovery p99, s", recovery.p99_ms),
+            ("their recovery p50, s", recovery.p50_ms as f64 / 1_000.0),
+            ("their recovery p99, s", recovery.p99_ms as f64 / 1_000.0),
+            ("disturbed for, s", self.disturbed_s),
+            ("settled after, s", self.settled_s),
         ];
-        let times =
-            times.map(|(name, ms)| (name.to_owned(), format!("{:.1}", ms as f64 / 1_000.0)));
+        let times = times.map(|(name, seconds)| (name.to_owned(), format!("{seconds:.1}")));
         let disturbances = Disturbance::ALL.map(|kind| {
             let count = self.disturbances.get(&kind).copied().unwrap_or_default();
             (kind.name().to_owned(), count.to_string())
