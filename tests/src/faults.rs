@@ -7,8 +7,8 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use lovage_core::broker::{
-    Broker, CancelReply, Claim, Claimed, Claims, Enqueued, RedriveReply, Settle, Settled, Swept,
-    Wake,
+    Broker, CancelReply, Child, Claim, Claimed, Claims, Enqueued, RedriveReply, Settle, Settled,
+    SignalReply, Spawn, Swept, Wake,
 };
 use lovage_core::checkpoint::Checkpoint;
 use lovage_core::error::BrokerError;
@@ -16,7 +16,9 @@ use lovage_core::event::{EventPage, NewEvent};
 use lovage_core::id::{JobId, QueueName, WorkerId};
 use lovage_core::job::{Job, NewJob};
 use lovage_core::lease::Lease;
+use lovage_core::payload::Payload;
 use lovage_core::query::{Filter, JobPage, Page, QueueStats};
+use lovage_core::queue::QueueLimits;
 use rand::rngs::StdRng;
 use rand::{RngExt, SeedableRng};
 
@@ -148,6 +150,23 @@ impl Broker for FaultyBroker {
         self.sent(self.inner.emit(lease, events)).await?
     }
 
+    async fn spawn(&self, spawn: &Spawn) -> Result<(), BrokerError> {
+        self.through(self.inner.spawn(spawn)).await
+    }
+
+    async fn children(&self, id: &JobId) -> Result<Vec<Child>, BrokerError> {
+        self.through(self.inner.children(id)).await
+    }
+
+    async fn signal(
+        &self,
+        id: &JobId,
+        name: &str,
+        data: &Payload,
+    ) -> Result<SignalReply, BrokerError> {
+        self.through(self.inner.signal(id, name, data)).await
+    }
+
     async fn settle(&self, settles: &[Settle]) -> Result<Vec<Settled>, BrokerError> {
         self.through(self.inner.settle(settles)).await
     }
@@ -189,6 +208,10 @@ impl Broker for FaultyBroker {
 
     async fn pause(&self, queue: &QueueName, paused: bool) -> Result<(), BrokerError> {
         self.through(self.inner.pause(queue, paused)).await
+    }
+
+    async fn limit(&self, queue: &QueueName, limits: &QueueLimits) -> Result<(), BrokerError> {
+        self.through(self.inner.limit(queue, limits)).await
     }
 
     async fn reclaim(&self) -> Result<Swept, BrokerError> {
@@ -311,6 +334,23 @@ impl Broker for ResendingBroker {
         answered(|| self.inner.emit(lease, events)).await
     }
 
+    async fn spawn(&self, spawn: &Spawn) -> Result<(), BrokerError> {
+        answered(|| self.inner.spawn(spawn)).await
+    }
+
+    async fn children(&self, id: &JobId) -> Result<Vec<Child>, BrokerError> {
+        answered(|| self.inner.children(id)).await
+    }
+
+    async fn signal(
+        &self,
+        id: &JobId,
+        name: &str,
+        data: &Payload,
+    ) -> Result<SignalReply, BrokerError> {
+        answered(|| self.inner.signal(id, name, data)).await
+    }
+
     async fn settle(&self, settles: &[Settle]) -> Result<Vec<Settled>, BrokerError> {
         answered(|| self.inner.settle(settles)).await
     }
@@ -353,6 +393,10 @@ impl Broker for ResendingBroker {
         answered(|| self.inner.pause(queue, paused)).await
     }
 
+    async fn limit(&self, queue: &QueueName, limits: &QueueLimits) -> Result<(), BrokerError> {
+        answered(|| self.inner.limit(queue, limits)).await
+    }
+
     async fn reclaim(&self) -> Result<Swept, BrokerError> {
         answered(|| self.inner.reclaim()).await
     }
@@ -370,7 +414,6 @@ impl Broker for ResendingBroker {
 mod tests {
     use lovage_core::clock::Clock;
     use lovage_core::limits;
-    use lovage_core::payload::Payload;
 
     use super::*;
     use crate::clock::ManualClock;

@@ -8,7 +8,10 @@ use std::time::Duration;
 
 use futures_util::future::BoxFuture;
 use jiff::Timestamp;
-use lovage_core::broker::{Broker, Claim, Claimed, Claims, Enqueued, Settle, Settled, Swept};
+use lovage_core::broker::{
+    Broker, Child, Claim, Claimed, Claims, Enqueued, Settle, Settled, SignalReply, Spawn, Swept,
+    Wake,
+};
 use lovage_core::checkpoint::Checkpoint;
 use lovage_core::clock::Clock;
 use lovage_core::error::BrokerError;
@@ -20,12 +23,19 @@ use lovage_core::limits;
 use lovage_core::outcome::Outcome;
 use lovage_core::payload::Payload;
 use lovage_core::query::{Filter, Page, QueueStats};
-use lovage_core::status::Status;
+use lovage_core::queue::QueueLimits;
+use lovage_core::status::{Status, WaitReason};
 
 use crate::clock::ManualClock;
 
 /// Opens another broker on the same store.
 pub type Reopen = Box<dyn Fn() -> BoxFuture<'static, Arc<dyn Broker>> + Send + Sync>;
+
+/// Overwrites the stored record of a job of the default queue.
+pub type Corrupt = Box<dyn Fn(JobId, Vec<u8>) -> BoxFuture<'static, ()> + Send + Sync>;
+
+/// How long a case waits for something that must not happen.
+pub const MOMENT: Duration = Duration::from_millis(50);
 
 /// Longest wait for something that is bound to happen at once.
 pub const SOON: Duration = Duration::from_secs(5);
@@ -44,6 +54,7 @@ pub struct Harness {
     /// The lease the store gives.
     pub lease: Duration,
     reopen: Option<Reopen>,
+    corrupt: Option<Corrupt>,
     guard: Box<dyn Any + Send + Sync>,
 }
 
@@ -55,6 +66,7 @@ impl Harness {
             clock,
             lease,
             reopen: None,
+            corrupt: None,
             guard: Box::new(()),
         }
     }
@@ -66,6 +78,16 @@ impl Harness {
         R: Future<Output = Arc<dyn Broker>> + Send + 'static,
     {
         self.reopen = Some(Box::new(move || Box::pin(reopen())));
+        self
+    }
+
+    /// With a way to overwrite what is stored about a job of the default queue.
+    pub fn corrupting<F, R>(mut self, corrupt: F) -> Self
+    where
+        F: Fn(JobId, Vec<u8>) -> R + Send + Sync + 'static,
+        R: Future<Output = ()> + Send + 'static,
+    {
+        self.corrupt = Some(Box::new(move |id, record| Box::pin(corrupt(id, record))));
         self
     }
 
@@ -87,6 +109,18 @@ impl Harness {
         match &self.reopen {
             Some(reopen) => Some(reopen().await),
             None => None,
+        }
+    }
+
+    /// Puts `record` in place of what is stored about a job of the default
+    /// queue; says whether the factory gave a way to.
+    pub async fn corrupt(&self, id: JobId, record: &[u8]) -> bool {
+        match &self.corrupt {
+            Some(corrupt) => {
+                corrupt(id, record.to_owned()).await;
+                true
+            }
+            None => false,
         }
     }
 
@@ -198,6 +232,79 @@ impl Harness {
         self.settle_as(self.ended(claimed, &outcome)).await
     }
 
+    /// Parks a job for an hour at the longest.
+    pub async fn park(&self, claimed: &Claimed, reason: WaitReason) {
+        let after = Duration::from_secs(3_600);
+        let parked = self.settle(claimed, Outcome::Park { reason, after }).await;
+        assert_eq!(parked, Settled::Done);
+    }
+
+    /// Ends an attempt whose job is over with it, without a result.
+    pub async fn finish(&self, claimed: &Claimed) {
+        let done = self.settle(claimed, Outcome::Done(Payload::null())).await;
+        assert_eq!(done, Settled::Done);
+    }
+
+    /// Stores children of a running job; their ids.
+    pub async fn spawn(&self, parent: &Claimed, group: &str, children: Vec<NewJob>) -> Vec<JobId> {
+        let ids = children.iter().map(|child| child.id).collect();
+        let spawn = Spawn {
+            lease: parent.lease.clone(),
+            group: group.to_owned(),
+            children,
+        };
+        let spawned = self.broker.spawn(&spawn).await;
+        spawned.expect("the lease is held");
+        ids
+    }
+
+    /// The children of a job.
+    pub async fn children(&self, id: JobId) -> Vec<Child> {
+        let children = self.broker.children(&id).await;
+        children.expect("the store answers")
+    }
+
+    /// Gives a job a value under a name.
+    pub async fn signal(&self, id: JobId, name: &str, data: &Payload) -> SignalReply {
+        let reply = self.broker.signal(&id, name, data).await;
+        reply.expect("the store takes signals")
+    }
+
+    /// Limits the default queue.
+    pub async fn limit(&self, limits: QueueLimits) {
+        let queue = QueueName::default();
+        let limited = self.broker.limit(&queue, &limits).await;
+        limited.expect("the store takes limits");
+    }
+
+    /// Has a worker wait while `make` makes work; it must be woken.
+    pub async fn woken_by(&self, worker: WorkerId, make: impl Future<Output = ()>) {
+        let broker = Arc::clone(&self.broker);
+        let waiting = tokio::spawn(async move {
+            let queue = QueueName::default();
+            broker.wake(&queue, &worker, true, SOON * 2).await
+        });
+        tokio::task::yield_now().await;
+        make.await;
+        let woken = tokio::time::timeout(SOON, waiting).await;
+        let woken = woken.expect("the waiting worker is woken");
+        let woken = woken.expect("waiting does not panic");
+        assert_eq!(woken.expect("the store answers"), Wake::Work);
+    }
+
+    /// A worker that finds nothing to claim is not woken over and over; a
+    /// wake-up left from before may come.
+    pub async fn stays_quiet(&self, worker: WorkerId) {
+        let queue = QueueName::default();
+        let mut woken = Vec::new();
+        for _ in 0..3 {
+            assert_eq!(self.claim_ids(worker, 1).await, []);
+            let wake = self.broker.wake(&queue, &worker, true, MOMENT).await;
+            woken.push(wake.expect("the store answers"));
+        }
+        assert_eq!(woken.last(), Some(&Wake::Timeout), "{woken:?}");
+    }
+
     /// Sends one settle.
     pub async fn settle_as(&self, settle: Settle) -> Settled {
         let answers = self.broker.settle(&[settle]).await;
@@ -249,6 +356,7 @@ impl Harness {
             }
             all.reclaimed.extend(swept.reclaimed);
             all.cancelled.extend(swept.cancelled);
+            all.expired.extend(swept.expired);
             all.orphans.extend(swept.orphans);
         }
         panic!("reclaim finds something to do for ever");

@@ -13,7 +13,8 @@ use std::time::Duration;
 use futures_util::future::BoxFuture;
 use lovage_core::attempt::JobError;
 use lovage_core::broker::{
-    Broker, CancelReply, Claim, Claimed, Enqueued, RedriveReply, Settle, Settled, Swept,
+    Broker, CancelReply, Claim, Claimed, Enqueued, RedriveReply, Settle, Settled, SignalReply,
+    Spawn, Swept,
 };
 use lovage_core::checkpoint::Checkpoint;
 use lovage_core::clock::{self, Clock};
@@ -24,6 +25,8 @@ use lovage_core::lifecycle;
 use lovage_core::limits;
 use lovage_core::outcome::Outcome;
 use lovage_core::payload::Payload;
+use lovage_core::queue::QueueLimits;
+use lovage_core::status::{Join, Status, WaitReason};
 use uuid::Uuid;
 
 use crate::clock::ManualClock;
@@ -85,19 +88,31 @@ cases! {
     "extend": two_running, extend;
     "checkpoint": two_running, checkpoint;
     "emit": two_running, emit repeats;
+    "spawn": two_running, spawn;
+    "signal running": two_running, signal;
+    "signal waiting": one_waits_for_signal, signal;
     "settle done": two_running, settle_done;
     "settle retry": two_running, settle_retry;
     "settle release": two_running, settle_release;
     "settle after cancel": one_asked_to_stop, settle_retry_stopped;
+    "settle parent": one_with_children, settle_parent;
+    "settle child": children_running, settle_child;
+    "settle last child": last_child_running, settle_last_child;
+    "settle failed child": children_running, settle_failed_child;
     "cancel queued": two_queued, cancel_queued;
     "cancel scheduled": one_scheduled, cancel_scheduled;
     "cancel running": two_running, cancel_running;
+    "cancel parent": one_waits_for_children, cancel_parent;
     "redrive failed": one_failed, redrive;
     "redrive cancelled": one_cancelled, redrive;
+    "redrive parent": parent_cancelled, redrive;
+    "limit": two_queued, limit;
     "pause": two_queued, pause;
     "pause off": paused, resume;
     "reclaim lost": two_lost, reclaim;
     "reclaim overdue cancel": one_overdue, reclaim;
+    "reclaim unstarted": one_late, reclaim;
+    "reclaim child": last_child_lost, reclaim;
     "prune": one_past_its_time, prune;
 }
 
@@ -437,6 +452,46 @@ async fn one_past_its_time(world: &World) {
     world.clock.advance(FORGOTTEN);
 }
 
+async fn one_with_children(world: &World) {
+    two_running(world).await;
+    spawn(world).await;
+}
+
+async fn one_waits_for_children(world: &World) {
+    one_with_children(world).await;
+    settle_parent(world).await;
+}
+
+/// The parent waits, and a worker holds both children.
+async fn children_running(world: &World) {
+    one_waits_for_children(world).await;
+    world.register(2).await;
+    assert_eq!(world.claim(2, 2).await.len(), 2);
+}
+
+/// One child is over.
+async fn last_child_running(world: &World) {
+    children_running(world).await;
+    settle_child(world).await;
+}
+
+async fn last_child_lost(world: &World) {
+    last_child_running(world).await;
+    world
+        .clock
+        .advance(limits::LEASE + Duration::from_millis(1));
+}
+
+async fn parent_cancelled(world: &World) {
+    one_waits_for_children(world).await;
+    cancel_parent(world).await;
+}
+
+async fn one_waits_for_signal(world: &World) {
+    two_running(world).await;
+    park(world, WaitReason::Signal("approved".to_owned())).await;
+}
+
 // The verbs.
 
 async fn enqueue(world: &World) {
@@ -517,6 +572,58 @@ async fn emit(world: &World) {
     emitted.expect("the lease is held");
 }
 
+async fn spawn(world: &World) {
+    let spawn = Spawn {
+        lease: world.given(0).lease,
+        group: "parts".to_owned(),
+        children: vec![world.job(3), world.job(4)],
+    };
+    let spawned = world.broker.spawn(&spawn).await;
+    spawned.expect("the lease is held");
+}
+
+async fn signal(world: &World) {
+    let data = Payload::of(&"yes").expect("a text has a JSON form");
+    let answer = world.broker.signal(&id(1), "approved", &data).await;
+    assert_eq!(answer.expect("the store answers"), SignalReply::Delivered);
+}
+
+async fn limit(world: &World) {
+    let one = QueueLimits {
+        concurrency: Some(1),
+        ..QueueLimits::default()
+    };
+    let limited = world.broker.limit(&queue(), &one).await;
+    limited.expect("the queue can be limited");
+}
+
+async fn park(world: &World, reason: WaitReason) {
+    let after = Duration::from_secs(3_600);
+    let outcome = Outcome::Park { reason, after };
+    world.settle(vec![(world.given(0), outcome)]).await;
+}
+
+async fn settle_parent(world: &World) {
+    park(world, WaitReason::Children(Join::FirstFailure)).await;
+}
+
+async fn settle_child(world: &World) {
+    world.settle(vec![(world.given(0), done())]).await;
+}
+
+async fn settle_last_child(world: &World) {
+    world.settle(vec![(world.given(1), done())]).await;
+}
+
+async fn settle_failed_child(world: &World) {
+    let outcome = Outcome::GiveUp(JobError::permanent("broken", "it is broken"));
+    world.settle(vec![(world.given(0), outcome)]).await;
+}
+
+async fn cancel_parent(world: &World) {
+    cancel_queued(world).await;
+}
+
 async fn settle_done(world: &World) {
     let ends = vec![(world.given(0), done()), (world.given(1), done())];
     world.settle(ends).await;
@@ -543,7 +650,7 @@ async fn cancel(world: &World, first: CancelReply, again: CancelReply) {
 }
 
 async fn cancel_queued(world: &World) {
-    let cancelled = lovage_core::status::Status::Cancelled;
+    let cancelled = Status::Cancelled;
     let again = CancelReply::TooLate(cancelled);
     cancel(world, CancelReply::Cancelled, again).await;
 }
@@ -557,7 +664,7 @@ async fn cancel_running(world: &World) {
 }
 
 async fn redrive(world: &World) {
-    let queued = lovage_core::status::Status::Queued;
+    let queued = Status::Queued;
     let answer = world.broker.redrive(&id(1)).await;
     let answer = answer.expect("the store redrives");
     let both = [RedriveReply::Queued, RedriveReply::Refused(queued)];
@@ -587,11 +694,12 @@ mod tests {
     use super::*;
 
     /// Verbs that change nothing that lasts.
-    const READS: [&str; 8] = [
+    const READS: [&str; 9] = [
         "held",
         "wake",
         "get",
         "checkpoints",
+        "children",
         "list",
         "events",
         "stats",

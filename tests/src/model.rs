@@ -6,8 +6,11 @@
 
 mod claim;
 mod enqueue;
+mod limit;
 mod query;
 mod settle;
+mod signal;
+mod spawn;
 mod state;
 mod stored;
 
@@ -18,8 +21,8 @@ use std::time::Duration;
 use async_trait::async_trait;
 use jiff::Timestamp;
 use lovage_core::broker::{
-    Broker, CancelReply, Claim, Claimed, Claims, Enqueued, RedriveReply, Settle, Settled, Swept,
-    Wake,
+    Broker, CancelReply, Child, Claim, Claimed, Claims, Enqueued, RedriveReply, Settle, Settled,
+    SignalReply, Spawn, Swept, Wake,
 };
 use lovage_core::checkpoint::Checkpoint;
 use lovage_core::clock::{self, Clock};
@@ -28,9 +31,10 @@ use lovage_core::event::{EventPage, NewEvent};
 use lovage_core::id::{JobId, QueueName, WorkerId};
 use lovage_core::job::{Job, NewJob};
 use lovage_core::lease::Lease;
-use lovage_core::lifecycle;
+use lovage_core::limits;
+use lovage_core::payload::Payload;
 use lovage_core::query::{Filter, JobPage, Page, QueueStats};
-use lovage_core::status::Status;
+use lovage_core::queue::QueueLimits;
 use tokio::sync::Notify;
 use tokio::time::timeout;
 
@@ -87,11 +91,10 @@ impl ModelBroker {
     pub fn late(&self, queue: &QueueName) -> Vec<JobId> {
         let now = self.clock.now();
         let state = self.lock();
-        let late = state.jobs.values().filter(|stored| {
-            let job = stored.shown();
-            let unstarted = !job.status.is_final() && job.status != Status::Running;
-            unstarted && job.queue == *queue && lifecycle::expire(&job, now).is_some()
-        });
+        let late = state
+            .jobs
+            .values()
+            .filter(|stored| stored.job.queue == *queue && stored.is_late(now));
         late.map(|stored| stored.job.id).collect()
     }
 
@@ -152,6 +155,10 @@ impl Broker for ModelBroker {
     }
 
     async fn enqueue(&self, jobs: Vec<NewJob>, atomic: bool) -> Result<Vec<Enqueued>, BrokerError> {
+        few("jobs", jobs.len(), limits::ENQUEUE_BATCH_MAX)?;
+        for job in &jobs {
+            small("input", &job.input, limits::INPUT_BYTES_MAX)?;
+        }
         let now = self.clock.now();
         let mut state = self.change();
         let before = atomic.then(|| state.clone());
@@ -198,7 +205,8 @@ impl Broker for ModelBroker {
         work: bool,
         timeout: Duration,
     ) -> Result<Wake, BrokerError> {
-        let woken = self.watch(timeout, |state| state.wake(queue, worker, work));
+        let look = |state: &mut State| state.wake(queue, worker, work, self.clock.now());
+        let woken = self.watch(timeout, look);
         Ok(woken.await.unwrap_or(Wake::Timeout))
     }
 
@@ -222,6 +230,8 @@ impl Broker for ModelBroker {
         checkpoint: &Checkpoint,
         events: &[NewEvent],
     ) -> Result<(), BrokerError> {
+        let value = &checkpoint.value;
+        small("a checkpoint", value, limits::CHECKPOINT_BYTES_MAX)?;
         let mut state = self.change();
         let stored = state.leased(lease).ok_or(BrokerError::LeaseLost)?;
         let same = |old: &Checkpoint| {
@@ -241,10 +251,31 @@ impl Broker for ModelBroker {
         Ok(())
     }
 
+    async fn spawn(&self, spawn: &Spawn) -> Result<(), BrokerError> {
+        self.change().spawn(spawn, self.clock.now())
+    }
+
+    async fn children(&self, id: &JobId) -> Result<Vec<Child>, BrokerError> {
+        let state = self.lock();
+        let stored = state.live(id, self.clock.now());
+        Ok(stored.map_or_else(Vec::new, |stored| stored.children.clone()))
+    }
+
+    async fn signal(
+        &self,
+        id: &JobId,
+        name: &str,
+        data: &Payload,
+    ) -> Result<SignalReply, BrokerError> {
+        small("a signal", data, limits::SIGNAL_BYTES_MAX)?;
+        Ok(self.change().signal(id, name, data, self.clock.now()))
+    }
+
     async fn settle(&self, settles: &[Settle]) -> Result<Vec<Settled>, BrokerError> {
+        few("settles", settles.len(), limits::BATCH_MAX)?;
         let now = self.clock.now();
         let mut state = self.change();
-        state.front -= 1;
+        state.new_front();
         Ok(settles
             .iter()
             .map(|settle| state.settle(settle, now))
@@ -252,7 +283,9 @@ impl Broker for ModelBroker {
     }
 
     async fn cancel(&self, id: &JobId) -> Result<CancelReply, BrokerError> {
-        Ok(self.change().cancel(id, self.clock.now()))
+        let mut state = self.change();
+        state.new_front();
+        Ok(state.cancel(id, self.clock.now()))
     }
 
     async fn redrive(&self, id: &JobId) -> Result<RedriveReply, BrokerError> {
@@ -305,6 +338,12 @@ impl Broker for ModelBroker {
         Ok(())
     }
 
+    async fn limit(&self, queue: &QueueName, limits: &QueueLimits) -> Result<(), BrokerError> {
+        few("weights", limits.weights.len(), limits::WEIGHTS_MAX)?;
+        self.change().limit(queue, limits);
+        Ok(())
+    }
+
     async fn reclaim(&self) -> Result<Swept, BrokerError> {
         Ok(self.change().reclaim(self.lease, self.clock.now()))
     }
@@ -322,10 +361,25 @@ impl Broker for ModelBroker {
     }
 }
 
+/// Refuses more than `max` of something.
+fn few(what: &'static str, got: usize, max: usize) -> Result<(), BrokerError> {
+    if got > max {
+        return Err(BrokerError::TooMany { what, got, max });
+    }
+    Ok(())
+}
+
+/// Refuses a value of more than `max` bytes.
+fn small(what: &'static str, value: &Payload, max: usize) -> Result<(), BrokerError> {
+    let got = value.as_str().len();
+    if got > max {
+        return Err(BrokerError::TooLarge { what, got, max });
+    }
+    Ok(())
+}
+
 #[cfg(test)]
 mod tests {
-    use lovage_core::limits;
-
     use super::*;
     use crate::harness::Harness;
 

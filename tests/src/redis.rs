@@ -1,7 +1,14 @@
-//! A private `redis-server` per test.
+//! Private servers for one test each: one server, with TLS, behind sentinels,
+//! or as a cluster. Dropping them ends them.
 
+pub mod cluster;
+pub mod sentinel;
+pub mod tls;
+
+use std::future::Future;
 use std::io;
 use std::net::{Ipv4Addr, TcpListener};
+use std::path::Path;
 use std::process::Stdio;
 use std::time::Duration;
 
@@ -20,15 +27,31 @@ const READY_MAX: Duration = Duration::from_secs(20);
 const READY_PAUSE: Duration = Duration::from_millis(5);
 /// Longest wait for the reply to one command.
 const REPLY_MAX: Duration = Duration::from_secs(10);
+/// Longest wait for several servers to agree on who is what.
+const AGREED_MAX: Duration = Duration::from_secs(30);
+/// Pause between two looks at servers that have not agreed yet.
+const AGREED_PAUSE: Duration = Duration::from_millis(50);
+/// A master waits 5 s for further replicas before it sends its data to the first.
+const SYNC_AT_ONCE: [&str; 2] = ["--repl-diskless-sync-delay", "0"];
 /// Ports tried before giving up: another process may take one between its choice and the start.
 const PORTS_TRIED: usize = 10;
+
+/// What a process of `redis-server` is.
+#[derive(Debug, Clone)]
+enum Mode {
+    /// Keeps data; these are its settings.
+    Server(Vec<String>),
+    /// Watches servers; this is its file of settings.
+    Sentinel(String),
+}
 
 /// A `redis-server` process on a free loopback port, in a folder of its own.
 /// Dropping it kills the process and removes the folder.
 #[derive(Debug)]
 pub struct RedisServer {
     port: u16,
-    args: Vec<String>,
+    program: String,
+    mode: Mode,
     process: Option<Child>,
     dir: TempDir,
 }
@@ -55,9 +78,23 @@ impl RedisServer {
     /// # Panics
     /// As [`RedisServer::start`].
     pub async fn start_with(args: &[&str]) -> Self {
+        Self::start_program("redis-server", args).await
+    }
+
+    /// Starts another program that takes the same settings, such as `valkey-server`.
+    ///
+    /// # Panics
+    /// As [`RedisServer::start`].
+    pub async fn start_program(program: &str, args: &[&str]) -> Self {
+        let args = args.iter().map(ToString::to_string).collect();
+        Self::start_as(program, Mode::Server(args)).await
+    }
+
+    async fn start_as(program: &str, mode: Mode) -> Self {
         let mut server = Self {
             port: 0,
-            args: args.iter().map(ToString::to_string).collect(),
+            program: program.to_owned(),
+            mode,
             process: None,
             dir: tempfile::tempdir().expect("a temporary folder can be made"),
         };
@@ -67,7 +104,10 @@ impl RedisServer {
                 return server;
             }
         }
-        panic!("redis-server ended at once on {PORTS_TRIED} ports; settings: {args:?}");
+        panic!(
+            "{program} ended at once on {PORTS_TRIED} ports as {:?}",
+            server.mode
+        );
     }
 
     /// Where it listens, such as `redis://127.0.0.1:6379`.
@@ -103,7 +143,7 @@ impl RedisServer {
 
     /// Sends one command on a connection of its own and returns the reply as text.
     ///
-    /// Enough for `PING`, `INFO`, `FLUSHALL` and `CONFIG SET`: replies that are arrays are not read.
+    /// An array is given line by line.
     ///
     /// # Errors
     /// When the server cannot be reached or answers with an error.
@@ -115,11 +155,8 @@ impl RedisServer {
 
     /// Starts the process and waits for it; `false` when it ended instead of answering.
     async fn launch(&mut self) -> bool {
-        let spawned = Command::new("redis-server")
-            .args(["--bind", "127.0.0.1", "--save", "", "--appendonly", "no"])
-            .args(["--port", &self.port.to_string(), "--dir"])
-            .arg(self.dir.path())
-            .args(&self.args)
+        let spawned = self
+            .invocation()
             .stdin(Stdio::null())
             .stdout(Stdio::null())
             .stderr(Stdio::null())
@@ -127,7 +164,8 @@ impl RedisServer {
             .spawn();
         let process = spawned.unwrap_or_else(|error| {
             panic!(
-                "cannot start redis-server ({error}): install it, or set {SWITCH}=off to skip these tests"
+                "cannot start {} ({error}): install it, or set {SWITCH}=off to skip these tests",
+                self.program
             )
         });
         let process = self.process.insert(process);
@@ -142,9 +180,45 @@ impl RedisServer {
             }
         }
         panic!(
-            "redis-server on port {} does not answer after {READY_MAX:?}",
-            self.port
+            "{} on port {} does not answer after {READY_MAX:?}",
+            self.program, self.port
         );
+    }
+
+    fn invocation(&self) -> Command {
+        let mut command = Command::new(&self.program);
+        let dir = self.dir.path();
+        match &self.mode {
+            Mode::Server(args) => command
+                .args(["--bind", "127.0.0.1", "--save", "", "--appendonly", "no"])
+                .args(["--port", &self.port.to_string(), "--dir"])
+                .arg(dir)
+                .args(args),
+            Mode::Sentinel(settings) => command
+                .arg(sentinel_file(dir, self.port, settings))
+                .arg("--sentinel"),
+        };
+        command
+    }
+}
+
+/// A sentinel keeps what it learns in its file of settings.
+fn sentinel_file(dir: &Path, port: u16, settings: &str) -> std::path::PathBuf {
+    let file = dir.join("sentinel.conf");
+    let place = format!("bind 127.0.0.1\nport {port}\ndir {}\n", dir.display());
+    std::fs::write(&file, place + settings).expect("a temporary file can be written");
+    file
+}
+
+/// Looks again until servers have agreed on something.
+///
+/// # Panics
+/// When they do not, in the time that is more than enough for it.
+async fn agreed<F: Future<Output = bool>>(what: &str, look: impl Fn() -> F) {
+    let deadline = Instant::now() + AGREED_MAX;
+    while !look().await {
+        assert!(Instant::now() < deadline, "not in {AGREED_MAX:?}: {what}");
+        sleep(AGREED_PAUSE).await;
     }
 }
 
@@ -164,19 +238,28 @@ async fn send(port: u16, words: &[&str]) -> io::Result<String> {
         request.push_str(&format!("${}\r\n{word}\r\n", word.len()));
     }
     stream.write_all(request.as_bytes()).await?;
-    let mut line = String::new();
-    stream.read_line(&mut line).await?;
-    let line = line.trim_end();
-    match line.split_at_checked(1) {
-        Some(("+" | ":", text)) => Ok(text.to_owned()),
-        Some(("$", length)) => {
-            let length = length.parse().map_err(io::Error::other)?;
-            let mut bulk = vec![0; length];
-            stream.read_exact(&mut bulk).await?;
-            String::from_utf8(bulk).map_err(io::Error::other)
+    let (mut parts, mut left) = (Vec::new(), 1);
+    while left > 0 {
+        left -= 1;
+        let mut line = String::new();
+        stream.read_line(&mut line).await?;
+        let line = line.trim_end();
+        match line.split_at_checked(1) {
+            Some(("+" | ":", text)) => parts.push(text.to_owned()),
+            Some(("$", length)) => parts.push(read_bulk(&mut stream, length).await?),
+            Some(("*", count)) => left += count.parse::<usize>().map_err(io::Error::other)?,
+            _ => return Err(io::Error::other(line.to_owned())),
         }
-        _ => Err(io::Error::other(line.to_owned())),
     }
+    Ok(parts.join("\n"))
+}
+
+async fn read_bulk(stream: &mut BufReader<TcpStream>, length: &str) -> io::Result<String> {
+    let length: usize = length.parse().map_err(io::Error::other)?;
+    let mut bulk = vec![0; length + 2];
+    stream.read_exact(&mut bulk).await?;
+    bulk.truncate(length);
+    String::from_utf8(bulk).map_err(io::Error::other)
 }
 
 #[cfg(test)]

@@ -133,14 +133,19 @@ fn pointer(path: &serde_path_to_error::Path) -> String {
         match segment {
             Segment::Seq { index } => pointer.push_str(&index.to_string()),
             Segment::Map { key } => {
-                let key: String = key.chars().take(SHOWN_CHARS_MAX).collect();
-                pointer.push_str(&key.replace('~', "~0").replace('/', "~1"));
+                pointer.push_str(&escaped(key));
             }
             Segment::Enum { variant } => pointer.push_str(variant),
             Segment::Unknown => pointer.push('?'),
         }
     }
     pointer
+}
+
+/// A name as a part of a JSON Pointer, cut to what is shown.
+pub(crate) fn escaped(name: &str) -> String {
+    let shown: String = name.chars().take(SHOWN_CHARS_MAX).collect();
+    shown.replace('~', "~0").replace('/', "~1")
 }
 
 #[cfg(test)]

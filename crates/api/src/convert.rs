@@ -1,30 +1,29 @@
 //! From the wire to the core and back, field by field.
 
-use std::fmt::Display;
 use std::time::Duration;
 
 use jiff::Timestamp;
 use lovage_client::wire::{
-    CheckpointView, EnqueueRequest, ErrorView, EventView, FieldError, JobState, JobView, Links,
-    NoResult, ProgressView, QueueView, UniqueRequest, WaitingView,
+    CheckpointView, ChildView, EnqueueRequest, ErrorView, EventView, JobState, JobView, Links,
+    NoResult, ProgressView, QueueView, WaitingView,
 };
 use lovage_core::attempt::JobError;
+use lovage_core::broker::Child;
 use lovage_core::catalog::{CatalogError, KindSpec};
 use lovage_core::checkpoint::Checkpoint;
-use lovage_core::clock;
 use lovage_core::event::Event;
 use lovage_core::id::{JobId, Priority};
-use lovage_core::job::{Idempotency, Job, NewJob, Unique, Waiting};
+use lovage_core::job::{Idempotency, Job, NewJob};
 use lovage_core::limits;
 use lovage_core::payload::Payload;
 use lovage_core::query::QueueStats;
 use lovage_core::status::Status;
-use serde_json::Value;
 use serde_json::value::RawValue;
 
-use crate::body;
-use crate::error::{ApiError, at_pointer};
+use crate::error::ApiError;
+use crate::fields::Fields;
 use crate::idempotency::fingerprint;
+use crate::limits::limits_view;
 use crate::state::State;
 
 /// Longest `timeout_s`: 7 days.
@@ -75,10 +74,8 @@ pub(crate) fn new_job(
         key: key.clone(),
         fingerprint: fingerprint(&request),
     });
-    let mut new = checked(request, spec, &mut fields, now);
-    if !fields.errors.is_empty() {
-        return Err(ApiError::Invalid(fields.errors));
-    }
+    let new = checked(request, spec, &mut fields, now);
+    let mut new = fields.all_right(new)?;
     new.idempotency = idempotency;
     new.traceparent = caller.traceparent.clone();
     new.keep = state.config.keep;
@@ -137,103 +134,6 @@ fn checked(
     new
 }
 
-/// What is wrong with the fields of a request.
-#[derive(Debug, Default)]
-struct Fields {
-    errors: Vec<FieldError>,
-}
-
-impl Fields {
-    fn refuse(&mut self, pointer: &str, detail: impl Into<String>) {
-        self.errors.push(at_pointer(pointer, detail));
-    }
-
-    fn take<T, E: Display>(&mut self, pointer: &str, read: Option<Result<T, E>>) -> Option<T> {
-        match read? {
-            Ok(value) => Some(value),
-            Err(error) => {
-                self.refuse(pointer, error.to_string());
-                None
-            }
-        }
-    }
-
-    /// The input as a value. Valid JSON may still be too deep or hold half a character.
-    fn input(&mut self, raw: &RawValue) -> Option<Value> {
-        match body::read(raw.get()) {
-            Ok(value) => Some(value),
-            Err(error) => {
-                self.refuse("/input", error.to_string());
-                None
-            }
-        }
-    }
-
-    fn time(&mut self, pointer: &str, text: Option<&str>) -> Option<Timestamp> {
-        let text = text?;
-        let read = text.parse::<Timestamp>().ok().map(clock::to_millis);
-        if read.is_none() {
-            let got: String = text.chars().take(40).collect();
-            let expected = "expected a time such as 2026-01-31T09:30:00Z";
-            self.refuse(pointer, format!("{expected}, got {got:?}"));
-        }
-        read
-    }
-
-    fn run_at(
-        &mut self,
-        run_at: Option<&str>,
-        delay_s: Option<u64>,
-        now: Timestamp,
-    ) -> Option<Timestamp> {
-        if run_at.is_some() && delay_s.is_some() {
-            self.refuse("/delay_s", "expected run_at or delay_s, got both");
-        }
-        let delayed = delay_s.map(|seconds| clock::after(now, Duration::from_secs(seconds)));
-        self.time("/run_at", run_at).or(delayed)
-    }
-
-    fn within(&mut self, pointer: &str, number: Option<u64>, max: u64) -> Option<u64> {
-        let number = number?;
-        if (1..=max).contains(&number) {
-            return Some(number);
-        }
-        self.refuse(pointer, format!("expected 1 to {max}, got {number}"));
-        None
-    }
-
-    fn unique(&mut self, unique: UniqueRequest) -> Unique {
-        self.label("/unique/key", &unique.key);
-        let window = self.within("/unique/for_s", unique.for_s, u64::MAX);
-        Unique {
-            key: unique.key,
-            window: window.map(Duration::from_secs),
-        }
-    }
-
-    fn label(&mut self, pointer: &str, text: &str) {
-        if let Err(detail) = check_label(text) {
-            self.refuse(pointer, detail);
-        }
-    }
-}
-
-/// Checks a key, session or tag.
-pub(crate) fn check_label(text: &str) -> Result<(), String> {
-    let max = limits::KEY_BYTES_MAX;
-    if (1..=max).contains(&text.len()) && !text.contains(char::is_control) {
-        return Ok(());
-    }
-    let got = if text.len() > max {
-        format!("{} bytes", text.len())
-    } else {
-        format!("{text:?}")
-    };
-    Err(format!(
-        "expected 1 to {max} bytes without control characters, got {got}"
-    ))
-}
-
 /// A time for a caller: UTC, to the millisecond.
 pub(crate) fn rfc3339(at: Timestamp) -> String {
     format!("{at:.3}")
@@ -265,19 +165,25 @@ pub(crate) fn job(job: &Job) -> JobView {
         error: job.error.as_ref().map(error),
         session: job.session.clone(),
         tags: job.tags.clone(),
+        parent_id: job.parent.map(JobId::uuid),
         links: links(job),
     }
 }
 
 fn waiting(job: &Job) -> Option<WaitingView> {
-    let (reason, until) = match (job.status, job.waiting) {
-        (_, Some(Waiting { reason, until })) => (reason.as_str(), Some(until)),
+    let (reason, until) = match (job.status, &job.waiting) {
+        (_, Some(waiting)) => (waiting.reason.as_str(), Some(waiting.until)),
         (Status::Scheduled, None) => ("scheduled", job.run_at),
         (Status::Queued, None) => ("queued", None),
         _ => return None,
     };
+    let signal = job
+        .waiting
+        .as_ref()
+        .and_then(|waiting| waiting.reason.signal());
     Some(WaitingView {
         reason: reason.to_owned(),
+        signal: signal.map(str::to_owned),
         until: until.map(rfc3339),
     })
 }
@@ -285,12 +191,15 @@ fn waiting(job: &Job) -> Option<WaitingView> {
 fn links(job: &Job) -> Links {
     let this = path(&job.id);
     let below = |name: &str| format!("{this}/{name}");
+    let unfinished = !job.status.is_final();
     let retryable = matches!(job.status, Status::Failed | Status::Cancelled);
     Links {
         events: below("events"),
         result: below("result"),
         checkpoints: below("checkpoints"),
-        cancel: (!job.status.is_final()).then(|| below("cancel")),
+        children: Some(below("children")),
+        signals: unfinished.then(|| below("signals")),
+        cancel: unfinished.then(|| below("cancel")),
         retry: retryable.then(|| below("retry")),
         this,
     }
@@ -353,6 +262,15 @@ pub(crate) fn checkpoint(checkpoint: &Checkpoint) -> CheckpointView {
     }
 }
 
+/// A child for a caller.
+pub(crate) fn child(child: &Child) -> ChildView {
+    ChildView {
+        id: child.id.uuid(),
+        group: child.group.clone(),
+        ended: child.ended.map(state),
+    }
+}
+
 fn raw(payload: &Payload) -> Box<RawValue> {
     payload.read().expect("a payload is a JSON document")
 }
@@ -362,6 +280,7 @@ pub(crate) fn queue(stats: &QueueStats) -> QueueView {
     QueueView {
         queue: stats.queue.to_string(),
         paused: stats.paused,
+        limits: limits_view(&stats.limits),
         scheduled: stats.scheduled,
         queued: stats.queued,
         running: stats.running,

@@ -45,6 +45,8 @@ pub(crate) enum ApiError {
     IdTaken(JobId),
     #[error("the job is over already: it is {0}")]
     AlreadyFinished(Status),
+    #[error("the job has another value under this name; the first one stays")]
+    SignalTaken,
     #[error("only failed and cancelled jobs can be run again; this one is {0}")]
     NotRetryable(Status),
     #[error("the result was kept until {0}")]
@@ -101,6 +103,7 @@ impl ApiError {
             Self::UniqueConflict(_) => (S::CONFLICT, "unique_conflict", "Unique key held"),
             Self::IdTaken(_) => (S::CONFLICT, "id_taken", "Id taken"),
             Self::AlreadyFinished(_) => (S::CONFLICT, "already_finished", "Job is over"),
+            Self::SignalTaken => (S::CONFLICT, "signal_taken", "Signal given before"),
             Self::NotRetryable(_) => (S::CONFLICT, "not_retryable", "Job cannot be run again"),
             Self::ResultExpired(_) => (S::GONE, "result_expired", "Result no longer kept"),
             Self::BodyTooLarge { .. } => (S::PAYLOAD_TOO_LARGE, "body_too_large", "Body too large"),
@@ -171,10 +174,11 @@ impl ApiError {
         match self {
             Self::Invalid(fields) | Self::BatchRefused(fields) => fields.clone(),
             Self::UnknownKind(detail) => vec![at_pointer("/kind", detail)],
-            Self::ValueTooLarge { what: "input", .. } => {
-                vec![at_pointer("/input", self.to_string())]
+            Self::ValueTooLarge { what, .. } if matches!(*what, "input" | "data") => {
+                vec![at_pointer(format!("/{what}"), self.to_string())]
             }
             Self::UnknownFormat { .. } => vec![at_parameter("format", self.to_string())],
+            Self::SignalTaken => vec![at_pointer("/name", self.to_string())],
             Self::KeyReused(_) => vec![at_parameter("Idempotency-Key", self.to_string())],
             Self::UniqueConflict(_) => vec![at_pointer("/unique/key", self.to_string())],
             Self::IdTaken(_) => vec![at_pointer("/id", self.to_string())],
@@ -233,9 +237,14 @@ impl From<BrokerError> for ApiError {
     fn from(error: BrokerError) -> Self {
         match error {
             BrokerError::TooLarge { what, got, max } => Self::ValueTooLarge { what, got, max },
+            BrokerError::TooMany { .. } => Self::Invalid(vec![at_pointer("", error.to_string())]),
             BrokerError::BadCursor => Self::Invalid(vec![at_parameter(
                 "cursor",
                 "expected the next_cursor of a page before, got something else",
+            )]),
+            BrokerError::Divided { queues } => Self::Invalid(vec![at_pointer(
+                "/atomic",
+                format!("expected false, or jobs of one queue on this store, got {queues} queues"),
             )]),
             other => Self::Store(Arc::new(other)),
         }
@@ -258,6 +267,8 @@ fn store_row(error: &BrokerError) -> Row {
         | BrokerError::BadCursor
         | BrokerError::Corrupt(_)
         | BrokerError::TooLarge { .. }
+        | BrokerError::TooMany { .. }
+        | BrokerError::Divided { .. }
         | BrokerError::Other(_) => (S::INTERNAL_SERVER_ERROR, "internal", "Internal error"),
     }
 }

@@ -2,9 +2,10 @@
 
 use axum::http::HeaderMap;
 use lovage_client::wire::EnqueueRequest;
+use lovage_core::id::check_label;
 use sha2::{Digest, Sha256};
 
-use crate::convert::{Caller, check_label};
+use crate::convert::Caller;
 use crate::error::{ApiError, at_parameter};
 
 const KEY: &str = "idempotency-key";

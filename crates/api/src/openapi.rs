@@ -5,7 +5,9 @@ use utoipa::openapi::{InfoBuilder, LicenseBuilder, OpenApi as Description, OpenA
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
-use crate::routes::{batches, checkpoints, events, health, jobs, queues, result};
+use crate::routes::{
+    batches, checkpoints, children, events, health, jobs, queues, result, signals,
+};
 use crate::state::State;
 
 const ABOUT: &str = "A queue of long jobs: enqueue, poll or follow, fetch the result.\n\n\
@@ -49,11 +51,14 @@ pub(crate) fn routes() -> OpenApiRouter<State> {
         .routes(routes!(result::get))
         .routes(routes!(events::get))
         .routes(routes!(checkpoints::list))
+        .routes(routes!(children::list))
+        .routes(routes!(signals::give))
         .routes(routes!(jobs::cancel))
         .routes(routes!(jobs::retry))
         .routes(routes!(queues::list))
         .routes(routes!(queues::pause))
         .routes(routes!(queues::resume))
+        .routes(routes!(queues::limit))
         .routes(routes!(health::alive))
         .routes(routes!(health::ready))
 }

@@ -1,67 +1,56 @@
-//! The connection to the server, and whether the server is fit to keep jobs.
+//! The store as operations use it, and whether its servers are fit to keep jobs.
 
 use std::collections::BTreeSet;
 use std::fmt;
-use std::sync::{Mutex, PoisonError, RwLock};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use lovage_core::error::BrokerError;
 use lovage_core::id::{JobId, QueueName};
-use redis::aio::{ConnectionManager, ConnectionManagerConfig};
-use redis::io::tcp::TcpSettings;
-use redis::{
-    AsyncConnectionConfig, Client, ErrorKind, FromRedisValue, IntoConnectionInfo, Pipeline,
-    RedisError, ScriptInvocation,
-};
-use tokio::time::Instant;
+use redis::aio::PubSub;
+use redis::{FromRedisValue, Pipeline, ScriptInvocation};
 
 use crate::config::RedisConfig;
-use crate::error::{broker_error, corrupt};
+use crate::error::corrupt;
 use crate::keys::Keys;
+use crate::link::{Link, Peer};
 use crate::time::{StoreTime, millis};
 
-/// Longest wait for a connection.
-const CONNECT_TIMEOUT: Duration = Duration::from_secs(2);
-/// Longest wait for an answer. The driver's own 500 ms would call a slow disk an outage.
-const RESPONSE_TIMEOUT: Duration = Duration::from_secs(5);
-/// Unacknowledged bytes end the connection after this: a peer that vanished is noticed.
-const PEER_TIMEOUT: Duration = Duration::from_secs(10);
-/// Pause before the second and last try of one reconnect; callers try again themselves.
-const RECONNECT_DELAY: Duration = Duration::from_millis(50);
-/// Shortest time between two connections begun anew.
-const RENEW_PAUSE: Duration = Duration::from_secs(1);
 /// The version of keys and records this program writes.
 const SCHEMA: u32 = 1;
 /// Oldest server that has script flags.
 const MAJOR_MIN: u32 = 7;
 
-/// One server, as all operations use it.
+/// The servers, as all operations use them.
 pub(crate) struct Store {
-    client: Client,
-    connection: RwLock<ConnectionManager>,
-    renewed_at: Mutex<Instant>,
+    link: Link,
+    wait_replicas: u32,
     pub(crate) keys: Keys,
     pub(crate) time: StoreTime,
     pub(crate) lease: Duration,
     pub(crate) restart_grace: bool,
-    queues: RwLock<BTreeSet<QueueName>>,
+    queues: Mutex<Queues>,
+}
+
+/// What this process knows of the set of all queues.
+#[derive(Default)]
+struct Queues {
+    /// Those in the set when it was last looked at, or added since.
+    listed: BTreeSet<QueueName>,
+    /// Those this process has put to use: added again if the set loses them.
+    used: BTreeSet<QueueName>,
 }
 
 impl Store {
     pub(crate) async fn connect(config: RedisConfig) -> Result<Self, BrokerError> {
-        let client = open(&config.url)?;
-        let connection = ConnectionManager::new_with_config(client.clone(), manager_config())
-            .await
-            .map_err(broker_error)?;
         let store = Self {
-            client,
-            connection: RwLock::new(connection),
-            renewed_at: Mutex::new(Instant::now()),
+            link: Link::connect(&config).await?,
+            wait_replicas: config.wait_replicas,
             keys: Keys::new(config.prefix),
             time: StoreTime::new(config.clock),
             lease: config.lease,
             restart_grace: config.restart_grace,
-            queues: RwLock::default(),
+            queues: Mutex::default(),
         };
         store.check().await?;
         store.check_schema().await?;
@@ -69,98 +58,62 @@ impl Store {
         Ok(store)
     }
 
-    /// Runs a script: by its hash, or whole when the server does not know it.
+    /// Runs a script: by its hash, or whole when its server does not know it.
     pub(crate) async fn call<T: FromRedisValue>(
         &self,
         invocation: &ScriptInvocation<'_>,
     ) -> Result<T, BrokerError> {
-        let mut connection = self.connection();
-        let answer = invocation.invoke_async(&mut connection).await;
-        answer.map_err(|error| self.failed(error))
+        self.link.call(invocation, 0).await
     }
 
-    /// Sends plain commands in one round trip.
+    /// Runs a script whose effect is promised to the caller: it survives a
+    /// failover where replicas are waited for.
+    pub(crate) async fn call_kept<T: FromRedisValue>(
+        &self,
+        invocation: &ScriptInvocation<'_>,
+    ) -> Result<T, BrokerError> {
+        self.link.call(invocation, self.wait_replicas).await
+    }
+
+    /// Sends plain commands about one queue in one round trip.
     pub(crate) async fn send<T: FromRedisValue>(
         &self,
         pipeline: &Pipeline,
     ) -> Result<T, BrokerError> {
-        let mut connection = self.connection();
-        let answer = pipeline.query_async(&mut connection).await;
-        answer.map_err(|error| self.failed(error))
+        self.link.send(pipeline).await
     }
 
-    fn connection(&self) -> ConnectionManager {
-        let connection = self
-            .connection
-            .read()
-            .unwrap_or_else(PoisonError::into_inner);
-        connection.clone()
-    }
-
-    /// What an error means for the caller. The driver reconnects by itself only
-    /// after a broken connection: one to a server that became a replica, or a
-    /// login that failed while reconnecting, it would keep for ever.
-    fn failed(&self, error: RedisError) -> BrokerError {
-        let refused_login = matches!(
-            error.kind(),
-            ErrorKind::AuthenticationFailed | ErrorKind::InvalidClientConfig
-        );
-        let failure = broker_error(error);
-        if refused_login || matches!(failure, BrokerError::ReadOnly(_)) {
-            self.renew();
-        }
-        failure
-    }
-
-    /// Begins a new connection for the calls to come, at most once a second.
-    fn renew(&self) {
-        let mut renewed_at = self
-            .renewed_at
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner);
-        if renewed_at.elapsed() < RENEW_PAUSE {
-            return;
-        }
-        *renewed_at = Instant::now();
-        match ConnectionManager::new_lazy_with_config(self.client.clone(), manager_config()) {
-            Ok(fresh) => {
-                *self
-                    .connection
-                    .write()
-                    .unwrap_or_else(PoisonError::into_inner) = fresh
-            }
-            Err(error) => tracing::warn!(%error, "no new connection can be begun"),
-        }
-    }
-
-    /// A connection of its own for a command that blocks up to `block`.
-    pub(crate) async fn blocking_connection(
+    /// Sends plain commands about any queues; on one server in one round trip.
+    pub(crate) async fn send_each<T: FromRedisValue>(
         &self,
-        block: Duration,
-    ) -> Result<redis::aio::MultiplexedConnection, BrokerError> {
-        let settings = AsyncConnectionConfig::new()
-            .set_connection_timeout(Some(CONNECT_TIMEOUT))
-            .set_response_timeout(Some(block + RESPONSE_TIMEOUT));
-        self.client
-            .get_multiplexed_async_connection_with_config(&settings)
-            .await
-            .map_err(broker_error)
+        pipeline: &Pipeline,
+    ) -> Result<T, BrokerError> {
+        self.link.each(pipeline).await
     }
 
-    /// A connection that listens to a channel.
-    pub(crate) async fn subscription(
-        &self,
-        channel: &str,
-    ) -> Result<redis::aio::PubSub, BrokerError> {
-        let connect = async {
-            let mut subscription = self.client.get_async_pubsub().await?;
-            subscription.subscribe(channel).await?;
-            Ok(subscription)
-        };
-        match tokio::time::timeout(CONNECT_TIMEOUT, connect).await {
-            Ok(connected) => connected.map_err(broker_error),
-            Err(late) => Err(BrokerError::Unavailable(late.into())),
-        }
+    /// Whether one script may touch the keys of both queues.
+    pub(crate) fn holds_together(&self, one: &QueueName, other: &QueueName) -> bool {
+        let (one, other) = (self.keys.queue(one), self.keys.queue(other));
+        self.link.holds_together(&one, &other)
+    }
+
+    /// The server that has a queue, for a connection of one's own.
+    pub(crate) async fn peer(&self, queue: &QueueName) -> Result<Peer, BrokerError> {
+        self.link.peer(&self.keys.queue(queue)).await
+    }
+
+    /// Ends a command that blocks on a connection to `peer`.
+    pub(crate) async fn unblock(&self, peer: &Peer, client: i64) -> Result<(), BrokerError> {
+        let mut unblock = redis::pipe();
+        unblock.cmd("CLIENT").arg("UNBLOCK").arg(client).ignore();
+        self.link.tell(peer, &unblock).await
+    }
+
+    /// A connection that listens to a queue's news. In a cluster it goes to where
+    /// they are published: there they need no way between nodes.
+    pub(crate) async fn subscription(&self, queue: &QueueName) -> Result<PubSub, BrokerError> {
+        let peer = self.peer(queue).await?;
+        peer.subscription(&self.keys.news(queue)).await
     }
 
     /// Every queue that was ever used, by name.
@@ -168,21 +121,58 @@ impl Store {
         let mut ask = redis::pipe();
         ask.smembers(self.keys.queues());
         let (names,): (Vec<String>,) = self.send(&ask).await?;
-        let names = names
+        let mut listed = names
             .iter()
             .map(|name| name.parse())
             .collect::<Result<BTreeSet<QueueName>, _>>()
             .map_err(|error| corrupt(error.to_string()))?;
-        *self.queues.write().unwrap_or_else(PoisonError::into_inner) = names.clone();
-        Ok(names.into_iter().collect())
+        // A server that lost its last second or was replaced may have lost names.
+        let used = self.queues().used.clone();
+        let lost: Vec<QueueName> = used.difference(&listed).cloned().collect();
+        if !lost.is_empty() {
+            self.list_queues(&lost).await?;
+            listed.extend(lost);
+        }
+        self.queues().listed = listed.clone();
+        Ok(listed.into_iter().collect())
+    }
+
+    /// Sees to it that queues are in the set of all queues before they are used.
+    ///
+    /// The set has a slot of its own, so no script of a queue can do this.
+    pub(crate) async fn know_queues(&self, names: &[&QueueName]) -> Result<(), BrokerError> {
+        let new: Vec<QueueName> = {
+            let mut queues = self.queues();
+            for name in names {
+                if !queues.used.contains(*name) {
+                    queues.used.insert((*name).clone());
+                }
+            }
+            let unlisted = names.iter().filter(|name| !queues.listed.contains(**name));
+            unlisted.map(|name| (*name).clone()).collect()
+        };
+        if new.is_empty() {
+            return Ok(());
+        }
+        self.list_queues(&new).await?;
+        self.queues().listed.extend(new);
+        Ok(())
+    }
+
+    async fn list_queues(&self, names: &[QueueName]) -> Result<(), BrokerError> {
+        let names: Vec<&str> = names.iter().map(QueueName::as_str).collect();
+        let mut add = redis::pipe();
+        add.sadd(self.keys.queues(), names).ignore();
+        self.send(&add).await
+    }
+
+    fn queues(&self) -> MutexGuard<'_, Queues> {
+        self.queues.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Which queue a job is in.
     pub(crate) async fn locate(&self, id: &JobId) -> Result<Option<QueueName>, BrokerError> {
-        let known: Vec<QueueName> = {
-            let queues = self.queues.read().unwrap_or_else(PoisonError::into_inner);
-            queues.iter().cloned().collect()
-        };
+        let known: Vec<QueueName> = self.queues().listed.iter().cloned().collect();
         if let Some(queue) = self.find(id, &known).await? {
             return Ok(Some(queue));
         }
@@ -203,20 +193,23 @@ impl Store {
         for queue in queues {
             ask.exists(self.keys.record(queue, *id));
         }
-        let there: Vec<bool> = self.send(&ask).await?;
+        let there: Vec<bool> = self.send_each(&ask).await?;
         let found = queues.iter().zip(there).find(|(_, there)| *there);
         Ok(found.map(|(queue, _)| queue.clone()))
     }
 
-    /// Whether the server answers and takes writes.
+    /// Whether the servers answer, have room and take writes.
     pub(crate) async fn ping(&self) -> Result<(), BrokerError> {
+        for memory in self.link.infos("memory").await? {
+            keeps(&memory)?;
+            has_room(&memory)?;
+        }
         let mut probe = redis::pipe();
         probe.pset_ex(self.keys.ping(), 1, 1_000).ignore();
         probe.cmd("TIME");
-        probe.cmd("INFO").arg("memory");
-        let ((seconds, micros), memory): ((i64, i64), String) = self.send(&probe).await?;
+        let ((seconds, micros),): ((i64, i64),) = self.send(&probe).await?;
         self.time.heard(seconds * 1_000 + micros / 1_000);
-        keeps(&memory)
+        Ok(())
     }
 
     /// Refuses what a newer program wrote; signs what nobody has signed yet.
@@ -243,24 +236,15 @@ impl Store {
     }
 
     async fn check(&self) -> Result<(), BrokerError> {
+        for info in self.link.infos("default").await? {
+            fit(&info, self.link.is_cluster())?;
+        }
         let mut ask = redis::pipe();
         ask.cmd("TIME");
-        for section in ["server", "replication", "memory"] {
-            ask.cmd("INFO").arg(section);
-        }
-        let ((seconds, micros), server, replication, memory): ((i64, i64), String, String, String) =
-            self.send(&ask).await?;
+        let ((seconds, micros),): ((i64, i64),) = self.send(&ask).await?;
         self.time.heard(seconds * 1_000 + micros / 1_000);
-        fit(&server, &replication, &memory)
+        Ok(())
     }
-}
-
-fn manager_config() -> ConnectionManagerConfig {
-    ConnectionManagerConfig::new()
-        .set_connection_timeout(Some(CONNECT_TIMEOUT))
-        .set_response_timeout(Some(RESPONSE_TIMEOUT))
-        .set_number_of_retries(1)
-        .set_min_delay(RECONNECT_DELAY)
 }
 
 impl fmt::Debug for Store {
@@ -268,23 +252,10 @@ impl fmt::Debug for Store {
         f.debug_struct("Store")
             .field("keys", &self.keys)
             .field("lease", &self.lease)
+            .field("wait_replicas", &self.wait_replicas)
             .field("time", &self.time)
             .finish_non_exhaustive()
     }
-}
-
-fn open(url: &str) -> Result<Client, BrokerError> {
-    let unreadable = |_| {
-        BrokerError::Unfit(
-            "the Redis URL cannot be read: expected redis://[user:password@]host[:port][/db]"
-                .to_owned(),
-        )
-    };
-    let tcp = TcpSettings::default().set_nodelay(true);
-    #[cfg(target_os = "linux")]
-    let tcp = tcp.set_user_timeout(PEER_TIMEOUT);
-    let info = url.into_connection_info().map_err(unreadable)?;
-    Client::open(info.set_tcp_settings(tcp)).map_err(unreadable)
 }
 
 /// Refuses a server that drops keys when it is full.
@@ -297,9 +268,24 @@ fn keeps(memory: &str) -> Result<(), BrokerError> {
     }
 }
 
-/// Judges what the server says about itself in `INFO`.
-fn fit(server: &str, replication: &str, memory: &str) -> Result<(), BrokerError> {
-    let version = field(server, "redis_version").unwrap_or("unknown");
+/// Refuses a server that is full: in a cluster a write probes one server only.
+fn has_room(memory: &str) -> Result<(), BrokerError> {
+    let bytes = |name| field(memory, name).and_then(|bytes| bytes.parse::<u64>().ok());
+    let (Some(used), Some(max)) = (bytes("used_memory"), bytes("maxmemory")) else {
+        return Ok(());
+    };
+    let counted = used.saturating_sub(bytes("mem_not_counted_for_evict").unwrap_or(0));
+    if max > 0 && counted > max {
+        let full = format!("{counted} bytes of maxmemory {max} are used");
+        return Err(BrokerError::Full(full.into()));
+    }
+    Ok(())
+}
+
+/// Judges what a server says about itself in `INFO`.
+fn fit(info: &str, as_cluster: bool) -> Result<(), BrokerError> {
+    // Valkey names the Redis it is compatible with.
+    let version = field(info, "redis_version").unwrap_or("unknown");
     let major = version
         .split('.')
         .next()
@@ -309,17 +295,23 @@ fn fit(server: &str, replication: &str, memory: &str) -> Result<(), BrokerError>
             "the server is Redis {version}: {MAJOR_MIN}.0 or later is needed"
         )));
     }
-    if matches!(field(replication, "role"), Some("slave" | "replica")) {
+    if !as_cluster && field(info, "cluster_enabled") == Some("1") {
+        return Err(BrokerError::Unfit(
+            "the server is a node of a cluster: use redis-cluster:// in place of redis://"
+                .to_owned(),
+        ));
+    }
+    if matches!(field(info, "role"), Some("slave" | "replica")) {
         return Err(BrokerError::ReadOnly(
             "the server is a replica: connect to its master".into(),
         ));
     }
-    if field(memory, "maxmemory_policy").is_none() {
+    if field(info, "maxmemory_policy").is_none() {
         tracing::warn!(
             "the server does not tell its maxmemory-policy: make sure it is noeviction, others lose jobs"
         );
     }
-    keeps(memory)
+    keeps(info)
 }
 
 fn field<'a>(info: &'a str, name: &str) -> Option<&'a str> {
@@ -338,28 +330,60 @@ pub(crate) fn lease_millis(store: &Store) -> i64 {
 mod tests {
     use super::*;
 
-    const MASTER: &str = "# Replication\r\nrole:master\r\n";
-    const KEEPS: &str = "maxmemory:0\r\nmaxmemory_policy:noeviction\r\n";
+    fn info(version: &str, role: &str, policy: &str) -> String {
+        format!(
+            "# Server\r\nredis_version:{version}\r\n# Replication\r\nrole:{role}\r\n\
+             # Memory\r\nmaxmemory_policy:{policy}\r\n"
+        )
+    }
 
     #[test]
     fn a_server_that_would_lose_jobs_is_refused_with_what_to_set() {
-        assert!(fit("redis_version:7.0.15\r\n", MASTER, KEEPS).is_ok());
-        let old = fit("redis_version:6.2.1\r\n", MASTER, KEEPS).unwrap_err();
+        let good = info("7.0.15", "master", "noeviction");
+        assert!(fit(&good, false).is_ok());
+        let old = fit(&info("6.2.1", "master", "noeviction"), false).unwrap_err();
         assert!(old.to_string().contains("6.2.1"), "{old}");
-        let replica = fit("redis_version:7.2.0\r\n", "role:slave\r\n", KEEPS).unwrap_err();
+        let replica = fit(&info("7.2.0", "slave", "noeviction"), false).unwrap_err();
         assert!(matches!(replica, BrokerError::ReadOnly(_)));
-        let evicts = "maxmemory_policy:allkeys-lru\r\n";
-        let evicting = fit("redis_version:8.0.0\r\n", MASTER, evicts).unwrap_err();
+        let evicting = fit(&info("8.0.0", "master", "allkeys-lru"), true).unwrap_err();
         assert_eq!(
             evicting.to_string(),
             "allkeys-lru evicts jobs: set maxmemory-policy noeviction"
         );
-        assert!(fit("", "", "").is_ok(), "a managed server may tell nothing");
+        assert!(fit("", false).is_ok(), "a managed server may tell nothing");
     }
 
     #[test]
-    fn a_bad_url_is_refused_without_being_repeated() {
-        let error = open("redis//:secret@host").unwrap_err();
-        assert!(!format!("{error} {error:?}").contains("secret"));
+    fn valkey_is_fit() {
+        let valkey = info(
+            "7.2.4\r\nserver_name:valkey\r\nvalkey_version:9.1.2",
+            "master",
+            "noeviction",
+        );
+        assert!(fit(&valkey, false).is_ok());
+    }
+
+    #[test]
+    fn a_node_of_a_cluster_is_used_as_such() {
+        let node = info("7.0.15", "master", "noeviction") + "cluster_enabled:1\r\n";
+        assert!(fit(&node, true).is_ok());
+        let refused = fit(&node, false).unwrap_err();
+        assert!(
+            refused.to_string().contains("redis-cluster://"),
+            "{refused}"
+        );
+    }
+
+    #[test]
+    fn a_full_server_has_no_room() {
+        let memory = |used, max| format!("used_memory:{used}\r\nmaxmemory:{max}\r\n");
+        assert!(has_room(&memory(10, 0)).is_ok());
+        assert!(has_room(&memory(10, 10)).is_ok());
+        let buffers = memory(11, 10) + "mem_not_counted_for_evict:1\r\n";
+        assert!(has_room(&buffers).is_ok());
+        assert!(matches!(
+            has_room(&memory(11, 10)),
+            Err(BrokerError::Full(_))
+        ));
     }
 }

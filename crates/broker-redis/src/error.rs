@@ -15,6 +15,9 @@ pub(crate) fn broker_error(error: RedisError) -> BrokerError {
         | ErrorKind::Server(
             ServerErrorKind::BusyLoading
             | ServerErrorKind::ClusterDown
+            // Slots that move faster than they are followed.
+            | ServerErrorKind::Moved
+            | ServerErrorKind::Ask
             | ServerErrorKind::MasterDown
             | ServerErrorKind::TryAgain,
         ) => BrokerError::Unavailable(error.into()),
@@ -23,8 +26,8 @@ pub(crate) fn broker_error(error: RedisError) -> BrokerError {
             Some("OOM") => BrokerError::Full(error.into()),
             // The server's disk refuses writes, or too few replicas follow.
             Some("MISCONF" | "NOREPLICAS") => BrokerError::ReadOnly(error.into()),
-            // Another script holds the server.
-            Some("BUSY" | "NOAUTH" | "NOPERM" | "WRONGPASS") => {
+            // Another script holds the server; or it turned into a replica while we waited.
+            Some("BUSY" | "NOAUTH" | "NOPERM" | "WRONGPASS" | "UNBLOCKED") => {
                 BrokerError::Unavailable(error.into())
             }
             _ => BrokerError::Other(error.into()),
@@ -71,6 +74,8 @@ mod tests {
             "NOAUTH x",
             "NOPERM x",
             "WRONGPASS x",
+            "UNBLOCKED x",
+            "MOVED 1 127.0.0.1:1",
         ] {
             assert!(
                 matches!(answered(line), BrokerError::Unavailable(_)),

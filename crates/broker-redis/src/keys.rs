@@ -16,7 +16,12 @@
 //! | `w` | zset | worker → deadline ms; -1: declared lost |
 //! | `c` | zset | running jobs asked to stop, by ms |
 //! | `x:<worker>` | list | ids its worker is to stop |
-//! | `s:<id>` | hash | `seq`, `progress`, `kept` and checkpoints of a job that has some; `settled`: the token of the last settle; `ends`: when its earlier ends are forgotten |
+//! | `s:<id>` | hash | `seq`, `progress`, `kept` and checkpoints of a job that has some; `settled`: the token of the last settle; `ends`: when its earlier ends are forgotten; `parent` of a child; `parked`: what a waiting job waits for besides its time |
+//! | `ch:<id>` | hash | child → state letter or `-` while it is not over; `left`, `failed`: how many; `g:<group>`: spawned |
+//! | `cl:<id>` | list | `child group` of its children, in order |
+//! | `parents` | zset | jobs that wait for children, by when they are looked after |
+//! | `ex` | zset | ids by `expires_at`; those that were started in time are passed over |
+//! | `weights` | hash | tenant → virtual time of one of its jobs |
 //! | `e:<id>` | stream | its events, entry `<seq>-0` |
 //! | `u:<tenant>:<key>` | string | `id until_ms` of the holder of a unique key; 0: until it is final |
 //! | `i:<tenant>:<key>` | string | `id until_ms fingerprint` of an idempotency key |
@@ -24,7 +29,7 @@
 //! | `g` | zset | entries of `fin` by `g` |
 //! | `dead` | zset | failed ids, newest first |
 //! | `ix:s:<session>`, `ix:t:<tag>` | zset | ids, newest first |
-//! | `n` | hash | counters, pause, clocks of the bands, the last sweep |
+//! | `n` | hash | counters, pause, limits, clocks of the bands, the last sweep |
 //! | `k` | list | the wake token, at most one |
 //! | `news` | channel | ids of jobs that have something new |
 //!
@@ -76,6 +81,14 @@ impl Keys {
         self.of(queue, "e", id)
     }
 
+    pub(crate) fn children(&self, queue: &QueueName, id: JobId) -> String {
+        self.of(queue, "cl", id)
+    }
+
+    pub(crate) fn family(&self, queue: &QueueName, id: JobId) -> String {
+        self.of(queue, "ch", id)
+    }
+
     pub(crate) fn lane(&self, queue: &QueueName, lane: &str) -> String {
         self.of(queue, "l", lane)
     }
@@ -110,6 +123,10 @@ impl Keys {
 
     pub(crate) fn workers(&self, queue: &QueueName) -> String {
         self.queue(queue) + "w"
+    }
+
+    pub(crate) fn expiring(&self, queue: &QueueName) -> String {
+        self.queue(queue) + "ex"
     }
 
     pub(crate) fn finished(&self, queue: &QueueName) -> String {

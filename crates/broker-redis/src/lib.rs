@@ -12,6 +12,7 @@ mod config;
 mod connect;
 mod error;
 mod keys;
+mod link;
 mod news;
 mod ops;
 mod script;
@@ -23,8 +24,8 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use lovage_core::broker::{
-    Broker, CancelReply, Claim, Claimed, Claims, Enqueued, RedriveReply, Settle, Settled, Swept,
-    Wake,
+    Broker, CancelReply, Child, Claim, Claimed, Claims, Enqueued, RedriveReply, Settle, Settled,
+    SignalReply, Spawn, Swept, Wake,
 };
 use lovage_core::checkpoint::Checkpoint;
 use lovage_core::error::BrokerError;
@@ -32,17 +33,22 @@ use lovage_core::event::{EventPage, NewEvent};
 use lovage_core::id::{JobId, QueueName, WorkerId};
 use lovage_core::job::{Job, NewJob};
 use lovage_core::lease::Lease;
+use lovage_core::payload::Payload;
 use lovage_core::query::{Filter, JobPage, Page, QueueStats};
+use lovage_core::queue::QueueLimits;
 
-pub use crate::config::RedisConfig;
+pub use crate::config::{RedisConfig, Tls};
 use crate::connect::Store;
+pub use crate::link::is_address;
 use crate::news::News;
 use crate::wake::Listeners;
 
-/// A store of jobs in one Redis server.
+/// A store of jobs in one Redis server, in the master that Sentinel names, or in
+/// a Redis Cluster.
 ///
-/// It reconnects by itself: calls fail with [`BrokerError::Unavailable`] while
-/// the server is away and succeed once it is back.
+/// It reconnects by itself and follows a failover: calls fail with
+/// [`BrokerError::Unavailable`] while a server is away and succeed once it is
+/// back or replaced.
 #[derive(Debug)]
 pub struct RedisBroker {
     store: Arc<Store>,
@@ -51,8 +57,11 @@ pub struct RedisBroker {
 }
 
 impl RedisBroker {
-    /// Connects, and checks that the server is one that keeps jobs: Redis 7 or
-    /// later, not a replica, and set up not to evict keys.
+    /// Connects, and checks that the servers keep jobs: Redis 7 or later (or
+    /// Valkey), not replicas, and set up not to evict keys.
+    ///
+    /// TLS needs a rustls crypto provider: the calling program installs one, such
+    /// as `rustls::crypto::ring`.
     ///
     /// # Errors
     /// [`BrokerError::Unavailable`] when it cannot be reached,
@@ -149,6 +158,23 @@ impl Broker for RedisBroker {
         self.store.emit(lease, events).await
     }
 
+    async fn spawn(&self, spawn: &Spawn) -> Result<(), BrokerError> {
+        self.store.spawn(spawn).await
+    }
+
+    async fn children(&self, id: &JobId) -> Result<Vec<Child>, BrokerError> {
+        self.store.children(id).await
+    }
+
+    async fn signal(
+        &self,
+        id: &JobId,
+        name: &str,
+        data: &Payload,
+    ) -> Result<SignalReply, BrokerError> {
+        self.store.signal(id, name, data).await
+    }
+
     async fn settle(&self, settles: &[Settle]) -> Result<Vec<Settled>, BrokerError> {
         self.store.settle(settles).await
     }
@@ -189,6 +215,10 @@ impl Broker for RedisBroker {
 
     async fn pause(&self, queue: &QueueName, paused: bool) -> Result<(), BrokerError> {
         self.store.pause(queue, paused).await
+    }
+
+    async fn limit(&self, queue: &QueueName, limits: &QueueLimits) -> Result<(), BrokerError> {
+        self.store.limit(queue, limits).await
     }
 
     async fn reclaim(&self) -> Result<Swept, BrokerError> {

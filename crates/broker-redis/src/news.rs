@@ -100,10 +100,9 @@ impl Drop for Waiter {
 
 /// Keeps one subscription for as long as the task lives.
 async fn listen(store: Arc<Store>, queue: QueueName, waiters: Arc<Waiters>) {
-    let channel = store.keys.news(&queue);
     let mut pause = Pause::default();
     loop {
-        match store.subscription(&channel).await {
+        match store.subscription(&queue).await {
             Ok(subscription) => {
                 pause = Pause::default();
                 waiters.wake_all();

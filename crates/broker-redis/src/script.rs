@@ -16,7 +16,12 @@ macro_rules! script {
 }
 
 script! {
-    ENQUEUE = "#!lua" "lua/prelude.lua" "lua/enqueue.lua";
+    ENQUEUE = "#!lua" "lua/prelude.lua" "lua/store.lua" "lua/enqueue.lua";
+    SPAWN = "#!lua" "lua/prelude.lua" "lua/store.lua" "lua/spawn.lua";
+    SIGNAL = "#!lua" "lua/prelude.lua" "lua/signal.lua";
+    LIMIT = "#!lua flags=allow-oom" "lua/prelude.lua" "lua/limit.lua";
+    NEWER = "#!lua flags=allow-oom" "lua/prelude.lua" "lua/newer.lua";
+    JOIN = "#!lua flags=allow-oom" "lua/prelude.lua" "lua/join.lua";
     REGISTER = "#!lua flags=allow-oom" "lua/prelude.lua" "lua/register.lua";
     CLAIM = "#!lua flags=allow-oom" "lua/prelude.lua" "lua/claim.lua";
     EXTEND = "#!lua flags=allow-oom" "lua/prelude.lua" "lua/extend.lua";
@@ -47,5 +52,7 @@ mod tests {
         assert_eq!(record::STATE_OFFSET, 3);
         assert!(prelude.contains("string.sub(record, 4, 4)"));
         assert!(include_str!("lua/claim.lua").contains("'SETRANGE', Q .. 'j:' .. id, 3, 'q'"));
+        let unit = format!("UNIT = {}\n", lovage_core::queue::Weight::UNIT);
+        assert!(prelude.contains(&unit));
     }
 }

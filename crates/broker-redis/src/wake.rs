@@ -20,6 +20,7 @@ use tokio_util::task::AbortOnDropHandle;
 
 use crate::connect::Store;
 use crate::error::broker_error;
+use crate::link::Peer;
 use crate::ops::extend::job_id;
 
 /// Longest single blocking pop; a dead peer is noticed a little later.
@@ -211,6 +212,13 @@ enum About {
     Cancels,
 }
 
+/// A connection of its own, where it leads, and its id there.
+struct Own {
+    connection: MultiplexedConnection,
+    peer: Peer,
+    client: i64,
+}
+
 /// One blocking pop, again and again while it is open.
 struct Ear {
     store: Arc<Store>,
@@ -227,9 +235,9 @@ impl Ear {
         let mut pause = Pause::default();
         loop {
             match self.connect().await {
-                Ok((connection, client)) => {
+                Ok(own) => {
                     pause = Pause::default();
-                    match self.pop_while_connected(connection, client).await {
+                    match self.pop_while_connected(own).await {
                         Ok(()) => return,
                         Err(error) => {
                             tracing::warn!(queue = %self.queue, about = ?self.about, %error, "the listening connection ended; it is made anew");
@@ -244,22 +252,24 @@ impl Ear {
         }
     }
 
-    async fn connect(&self) -> Result<(MultiplexedConnection, i64), BrokerError> {
-        let mut connection = self.store.blocking_connection(BLOCK).await?;
+    async fn connect(&self) -> Result<Own, BrokerError> {
+        let peer = self.store.peer(&self.queue).await?;
+        let mut connection = peer.blocking(BLOCK).await?;
         let client = redis::cmd("CLIENT")
             .arg("ID")
             .query_async(&mut connection)
             .await
             .map_err(broker_error)?;
-        Ok((connection, client))
+        Ok(Own {
+            connection,
+            peer,
+            client,
+        })
     }
 
     /// Ends well only when nobody can open it any more.
-    async fn pop_while_connected(
-        &mut self,
-        mut connection: MultiplexedConnection,
-        client: i64,
-    ) -> Result<(), BrokerError> {
+    async fn pop_while_connected(&mut self, own: Own) -> Result<(), BrokerError> {
+        let mut connection = own.connection;
         let mut command = redis::cmd("BLPOP");
         command.arg(&self.key).arg(BLOCK.as_secs());
         loop {
@@ -275,7 +285,7 @@ impl Ear {
                 Some(item) => item,
                 // Told to give up; should it have popped already, that comes back.
                 None => {
-                    unblock(&self.store, client).await?;
+                    self.store.unblock(&own.peer, own.client).await?;
                     popped.await
                 }
             };
@@ -296,12 +306,6 @@ impl Ear {
         }
         Ok(())
     }
-}
-
-async fn unblock(store: &Store, client: i64) -> Result<(), BrokerError> {
-    let mut unblock = redis::pipe();
-    unblock.cmd("CLIENT").arg("UNBLOCK").arg(client).ignore();
-    store.send(&unblock).await
 }
 
 #[cfg(test)]

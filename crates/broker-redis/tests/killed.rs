@@ -19,10 +19,16 @@ use lovage_tests::proxy::{Lost, RedisProxy};
 use lovage_tests::redis::RedisServer;
 
 /// Scripts that no verb's caller sends.
-const NOT_SENT_BY_CALLERS: [(&str, &str); 1] = [(
-    "TOKEN",
-    "a listener that lost a wake token: workers look again by themselves within a second",
-)];
+const NOT_SENT_BY_CALLERS: [(&str, &str); 2] = [
+    (
+        "TOKEN",
+        "puts back a wake token: workers look again by themselves within a second",
+    ),
+    (
+        "NEWER",
+        "parks what a newer program wrote, which no verb of this one does",
+    ),
+];
 
 /// A server, the proxy before it, and room for many stores.
 struct Bench {

@@ -1,8 +1,9 @@
 //! Lanes: the queued jobs of one priority and tenant, and whose turn it is.
 //!
-//! Start-time fair queueing (Goyal, Vin, Cheng, 1996) with equal weights: a
-//! lane's virtual time counts the jobs it was given, the lane that is furthest
-//! behind is next, and a lane that was empty starts level with the others.
+//! Start-time fair queueing (Goyal, Vin, Cheng, 1996): a lane's virtual time
+//! moves with every job it is given, the slower the more its tenant weighs;
+//! the lane that is furthest behind is next, and a lane that was empty starts
+//! level with the others.
 
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;
@@ -10,9 +11,10 @@ use std::collections::BinaryHeap;
 use lovage_core::error::BrokerError;
 use lovage_core::id::{Priority, QueueName, Tenant};
 use lovage_core::job::Job;
+use lovage_core::queue::Weight;
 use rusqlite::{Connection, params};
 
-use crate::row::parsed;
+use crate::row::{bounded, parsed};
 use crate::statement::{all, execute, sql};
 use crate::writer::Write;
 
@@ -21,7 +23,17 @@ pub(crate) struct Lane {
     pub(crate) priority: Priority,
     pub(crate) tenant: Tenant,
     vtime: i64,
+    /// How far one job moves its virtual time.
+    step: i64,
     queued: usize,
+}
+
+impl Lane {
+    /// How far so many jobs move its virtual time.
+    fn moves(&self, jobs: usize) -> i64 {
+        self.step
+            .saturating_mul(i64::try_from(jobs).unwrap_or(i64::MAX))
+    }
 }
 
 /// A job was queued.
@@ -44,16 +56,23 @@ pub(crate) fn leave(write: &Write<'_>, job: &Job) -> Result<(), BrokerError> {
     Ok(())
 }
 
-/// Jobs are given in these turns; says how many of each lane.
+/// How many of the turns each lane has.
+pub(crate) fn shares(lanes: &[Lane], turns: &[Turn]) -> Vec<usize> {
+    let mut shares = vec![0; lanes.len()];
+    for turn in turns {
+        shares[turn.lane] += 1;
+    }
+    shares
+}
+
+/// Jobs are given in these turns.
 pub(crate) fn serve(
     write: &Write<'_>,
     queue: &QueueName,
     lanes: &[Lane],
     turns: &[Turn],
-) -> Result<Vec<usize>, BrokerError> {
-    let mut shares = vec![0_usize; lanes.len()];
+) -> Result<(), BrokerError> {
     for (index, turn) in turns.iter().enumerate() {
-        shares[turn.lane] += 1;
         let priority = lanes[turn.lane].priority;
         let later = turns.get(index + 1).map(|later| lanes[later.lane].priority);
         if later != Some(priority) {
@@ -61,15 +80,16 @@ pub(crate) fn serve(
             execute(write, sql!("band_move"), band)?;
         }
     }
-    for (lane, share) in lanes.iter().zip(&shares).filter(|(_, share)| **share > 0) {
+    let shares = shares(lanes, turns);
+    for (lane, share) in lanes.iter().zip(shares).filter(|(_, share)| *share > 0) {
         let (priority, tenant) = (lane.priority.get(), lane.tenant.as_str());
         execute(
             write,
             sql!("lane_leave"),
-            params![queue.as_str(), priority, tenant, share, share],
+            params![queue.as_str(), priority, tenant, share, lane.moves(share)],
         )?;
     }
-    Ok(shares)
+    Ok(())
 }
 
 /// The lanes that the next `want` jobs can come from, in their order.
@@ -83,13 +103,12 @@ pub(crate) fn ready(
         sql!("lanes_ready"),
         params![queue.as_str(), want],
         |row| {
+            let weight: Option<u8> = row.get("weight")?;
             Ok(Lane {
-                priority: row
-                    .get::<_, u8>("priority")?
-                    .try_into()
-                    .map_err(|_| rusqlite::Error::IntegralValueOutOfRange(0, -1))?,
+                priority: bounded(row.get::<_, u8>("priority")?)?,
                 tenant: parsed(row, "tenant")?,
                 vtime: row.get("vtime")?,
+                step: weight.map_or(Ok(Weight::default()), bounded)?.step(),
                 queued: row.get("queued")?,
             })
         },
@@ -108,7 +127,7 @@ pub(crate) struct Turn {
 /// Whose turn it is, `want` times.
 pub(crate) fn turns(lanes: &[Lane], want: usize) -> Vec<Turn> {
     let rank = |lane: usize, given: usize| {
-        let vtime = lanes[lane].vtime.saturating_add_unsigned(given as u64);
+        let vtime = lanes[lane].vtime.saturating_add(lanes[lane].moves(given));
         let Lane {
             priority, tenant, ..
         } = &lanes[lane];
@@ -137,8 +156,16 @@ mod tests {
         Lane {
             priority: priority.try_into().unwrap(),
             tenant: tenant.parse().unwrap(),
-            vtime,
+            vtime: vtime * Weight::UNIT,
+            step: Weight::default().step(),
             queued,
+        }
+    }
+
+    fn weighing(weight: u8, lane: Lane) -> Lane {
+        Lane {
+            step: Weight::try_from(weight).unwrap().step(),
+            ..lane
         }
     }
 
@@ -162,6 +189,16 @@ mod tests {
     fn a_lane_that_is_behind_catches_up() {
         let lanes = [lane(5, "a", 0, 10), lane(5, "b", 3, 10)];
         assert_eq!(order(&lanes, 5), [0, 0, 0, 0, 1]);
+    }
+
+    #[test]
+    fn a_lane_of_twice_the_weight_has_twice_the_turns() {
+        let lanes = [
+            lane(5, "a", 0, 10),
+            weighing(2, lane(5, "b", 0, 10)),
+            lane(5, "c", 0, 10),
+        ];
+        assert_eq!(order(&lanes, 8), [0, 1, 2, 1, 0, 1, 2, 1]);
     }
 
     #[test]

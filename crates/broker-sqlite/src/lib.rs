@@ -14,14 +14,18 @@
 mod config;
 mod connect;
 mod error;
+mod file;
 mod key;
 #[cfg(test)]
 mod killed;
 mod lane;
 mod ops;
+mod queue;
 mod row;
 mod schema;
 mod statement;
+mod unreadable;
+mod wait;
 mod wake;
 mod writer;
 
@@ -31,8 +35,8 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use lovage_core::broker::{
-    Broker, CancelReply, Claim, Claimed, Claims, Enqueued, RedriveReply, Settle, Settled, Swept,
-    Wake,
+    Broker, CancelReply, Child, Claim, Claimed, Claims, Enqueued, RedriveReply, Settle, Settled,
+    SignalReply, Spawn, Swept, Wake,
 };
 use lovage_core::checkpoint::Checkpoint;
 use lovage_core::clock::Clock;
@@ -41,13 +45,16 @@ use lovage_core::event::{EventPage, NewEvent};
 use lovage_core::id::{JobId, QueueName, WorkerId};
 use lovage_core::job::{Job, NewJob};
 use lovage_core::lease::Lease;
+use lovage_core::payload::Payload;
 use lovage_core::query::{Filter, JobPage, Page, QueueStats};
+use lovage_core::queue::QueueLimits;
 
 pub use crate::config::{SqliteConfig, Synchronous};
 use crate::connect::Readers;
+use crate::file::StoreFile;
 use crate::ops::{
-    cancel, checkpoint, claim, emit, enqueue, events, extend, prune, query, reclaim, redrive,
-    settle,
+    cancel, checkpoint, children, claim, emit, enqueue, events, extend, limit, prune, query,
+    reclaim, redrive, settle, signal, spawn,
 };
 use crate::wake::Told;
 use crate::writer::Writer;
@@ -58,7 +65,7 @@ pub struct SqliteBroker {
     readers: Readers,
     told: Told,
     clock: Arc<dyn Clock>,
-    path: std::path::PathBuf,
+    file: StoreFile,
 }
 
 impl SqliteBroker {
@@ -71,14 +78,18 @@ impl SqliteBroker {
     /// cannot be written or opened.
     pub async fn open(config: SqliteConfig) -> Result<Self, BrokerError> {
         let opening = config.clone();
-        let conn = tokio::task::spawn_blocking(move || connect::writer(&opening))
+        let open = move || {
+            let conn = connect::writer(&opening)?;
+            Ok((conn, StoreFile::opened(opening.path)?))
+        };
+        let (conn, file) = tokio::task::spawn_blocking(open)
             .await
             .map_err(|error| BrokerError::Other(error.into()))??;
         Ok(Self {
             writer: Writer::start(conn, &config)?,
             told: Told::default(),
             clock: config.clock.clone(),
-            path: config.path.clone(),
+            file,
             readers: Readers::new(config),
         })
     }
@@ -87,7 +98,7 @@ impl SqliteBroker {
 impl fmt::Debug for SqliteBroker {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("SqliteBroker")
-            .field("path", &self.path)
+            .field("path", &self.file.path())
             .finish_non_exhaustive()
     }
 }
@@ -131,9 +142,16 @@ impl Broker for SqliteBroker {
         queue: &QueueName,
         worker: &WorkerId,
     ) -> Result<Vec<Claimed>, BrokerError> {
+        let (name, holder) = (queue.clone(), *worker);
+        let held = self
+            .readers
+            .run(move |conn| claim::held(conn, &name, &holder));
+        if let Some(held) = held.await? {
+            return Ok(held);
+        }
         let (queue, worker) = (queue.clone(), *worker);
-        self.readers
-            .run(move |conn| claim::held(conn, &queue, &worker))
+        self.writer
+            .run(move |write| claim::held_readable(write, &queue, &worker))
             .await
     }
 
@@ -174,6 +192,32 @@ impl Broker for SqliteBroker {
         let (lease, events) = (lease.clone(), events.to_vec());
         self.writer
             .run(move |write| emit::emit(write, &lease, &events))
+            .await
+    }
+
+    async fn spawn(&self, spawn: &Spawn) -> Result<(), BrokerError> {
+        let spawn = spawn.clone();
+        self.writer
+            .run(move |write| spawn::spawn(write, &spawn))
+            .await
+    }
+
+    async fn children(&self, id: &JobId) -> Result<Vec<Child>, BrokerError> {
+        let (id, now) = (*id, self.clock.now());
+        self.readers
+            .run(move |conn| children::children(conn, &id, now))
+            .await
+    }
+
+    async fn signal(
+        &self,
+        id: &JobId,
+        name: &str,
+        data: &Payload,
+    ) -> Result<SignalReply, BrokerError> {
+        let (id, name, data) = (*id, name.to_owned(), data.clone());
+        self.writer
+            .run(move |write| signal::signal(write, &id, &name, &data))
             .await
     }
 
@@ -240,6 +284,13 @@ impl Broker for SqliteBroker {
             .await
     }
 
+    async fn limit(&self, queue: &QueueName, limits: &QueueLimits) -> Result<(), BrokerError> {
+        let (queue, limits) = (queue.clone(), limits.clone());
+        self.writer
+            .run(move |write| limit::limit(write, &queue, &limits))
+            .await
+    }
+
     async fn reclaim(&self) -> Result<Swept, BrokerError> {
         self.writer.run(reclaim::reclaim).await
     }
@@ -249,6 +300,9 @@ impl Broker for SqliteBroker {
     }
 
     async fn ping(&self) -> Result<(), BrokerError> {
-        self.writer.run(|write| query::ping(write)).await
+        let file = self.file.clone();
+        self.writer
+            .run(move |write| query::ping(write, &file))
+            .await
     }
 }

@@ -9,13 +9,14 @@ use lovage_core::id::{JobId, QueueName};
 use lovage_core::job::{Idempotency, Job, Progress};
 use lovage_core::lease::{Lease, LeaseToken};
 use lovage_core::payload::Payload;
-use lovage_core::status::Status;
+use lovage_core::status::{Status, WaitReason};
 use lovage_core::{lifecycle, limits, record};
 use rusqlite::types::Type;
 use rusqlite::{Connection, Row, params};
 use uuid::Uuid;
 
 use crate::statement::{execute, first, sql};
+use crate::wait;
 use crate::writer::Write;
 
 /// A row of `jobs`.
@@ -35,6 +36,10 @@ pub(crate) struct JobRow {
     pub(crate) idempotency: Option<String>,
     /// It is running and was asked to stop.
     pub(crate) cancel_asked: bool,
+    /// Some job's state depends on how it ends.
+    pub(crate) child: bool,
+    /// The signal or the children it waits for.
+    pub(crate) waits: Option<WaitReason>,
     gone_ms: Option<i64>,
     progress: Option<String>,
 }
@@ -51,6 +56,8 @@ impl JobRow {
             settled: row.get("settled")?,
             idempotency: row.get("idempotency")?,
             cancel_asked: row.get::<_, Option<i64>>("cancel_ms")?.is_some(),
+            child: row.get("child")?,
+            waits: waits(row)?,
             gone_ms: row.get("gone_ms")?,
             progress: row.get("progress")?,
         })
@@ -62,11 +69,19 @@ impl JobRow {
             .is_some_and(|gone| gone <= now.as_millisecond())
     }
 
+    /// A program that cannot read a record moves its row alone, so the row is right.
+    fn placed(&self, job: Job) -> Job {
+        match self.status {
+            Status::Running => job,
+            status => Job { status, ..job },
+        }
+    }
+
     /// The job of this row and its record, as it stands now, without its result.
     pub(crate) fn job(&self, record: &[u8]) -> Result<Job, BrokerError> {
         let job = record::decode(self.id, &self.queue, record)?;
         let Some(token) = &self.token else {
-            return Ok(job);
+            return Ok(self.placed(job));
         };
         let progress = self.progress.as_deref().and_then(read_progress);
         Ok(Job {
@@ -85,24 +100,14 @@ pub(crate) fn recorded(row: &Row<'_>) -> rusqlite::Result<Recorded> {
     Ok((JobRow::read(row)?, row.get("record")?))
 }
 
-/// The row and the job of what [`recorded`] read.
-pub(crate) fn decoded((row, record): Recorded) -> Result<(JobRow, Job), BrokerError> {
-    let record =
-        record.ok_or_else(|| BrokerError::Corrupt(format!("job {} has no record", row.id)))?;
-    let job = row.job(&record)?;
-    Ok((row, job))
-}
-
 /// The row of a job, whether or not it is past its time.
 pub(crate) fn find(conn: &Connection, id: &JobId) -> Result<Option<JobRow>, BrokerError> {
     first(conn, sql!("job_find"), [id.uuid().as_bytes()], JobRow::read)
 }
 
-/// The row of a job, and the job without its result.
-pub(crate) fn load(conn: &Connection, id: &JobId) -> Result<Option<(JobRow, Job)>, BrokerError> {
-    first(conn, sql!("job_load"), [id.uuid().as_bytes()], recorded)?
-        .map(decoded)
-        .transpose()
+/// The row and the record of a job, whether or not it is past its time.
+pub(crate) fn load(conn: &Connection, id: &JobId) -> Result<Option<Recorded>, BrokerError> {
+    first(conn, sql!("job_load"), [id.uuid().as_bytes()], recorded)
 }
 
 /// The row of a job that is held under `lease`.
@@ -139,6 +144,8 @@ pub(crate) fn put(
             due_ms(&job),
             gone.map(Timestamp::as_millisecond),
             settled,
+            expires_ms(&job),
+            wait::column(&job),
         ],
     )?;
     let result = result.as_ref().map(Payload::as_str);
@@ -154,10 +161,18 @@ pub(crate) fn put(
 pub(crate) fn due_ms(job: &Job) -> Option<i64> {
     let due = match job.status {
         Status::Scheduled => job.run_at,
-        Status::Waiting => job.waiting.map(|waiting| waiting.until),
+        Status::Waiting => job.waiting.as_ref().map(|waiting| waiting.until),
         _ => None,
     };
     due.map(Timestamp::as_millisecond)
+}
+
+/// When a job ends that is not started by then.
+pub(crate) fn expires_ms(job: &Job) -> Option<i64> {
+    let unstarted = !job.status.is_final();
+    job.expires_at
+        .filter(|_| unstarted)
+        .map(Timestamp::as_millisecond)
 }
 
 /// A place in line behind everyone.
@@ -189,11 +204,20 @@ pub(crate) fn letter(status: Status) -> String {
 }
 
 fn status(row: &Row<'_>) -> rusqlite::Result<Status> {
-    let found: String = row.get("state")?;
+    status_of(&row.get::<_, String>("state")?)
+}
+
+/// The status of a state's letter.
+pub(crate) fn status_of(found: &str) -> rusqlite::Result<Status> {
     Status::ALL
         .into_iter()
         .find(|status| letter(*status) == found)
         .ok_or_else(|| unreadable(format!("state {found:?}")))
+}
+
+fn waits(row: &Row<'_>) -> rusqlite::Result<Option<WaitReason>> {
+    let text: Option<String> = row.get("waits")?;
+    Ok(text.as_deref().and_then(wait::read))
 }
 
 fn token(row: &Row<'_>) -> rusqlite::Result<Option<LeaseToken>> {
@@ -208,6 +232,11 @@ where
     T: FromStr<Err: std::error::Error + Send + Sync + 'static>,
 {
     row.get_ref(column)?.as_str()?.parse().map_err(unreadable)
+}
+
+/// A small number as what it stands for.
+pub(crate) fn bounded<T: TryFrom<u8>>(number: u8) -> rusqlite::Result<T> {
+    T::try_from(number).map_err(|_| rusqlite::Error::IntegralValueOutOfRange(0, i64::from(number)))
 }
 
 /// A document in a column, parsed.

@@ -4,10 +4,41 @@ use lovage_core::error::BrokerError;
 use rusqlite::{Connection, TransactionBehavior};
 
 use crate::error::broker_error;
-use crate::statement::sql;
+use crate::row;
+use crate::statement::{execute, sql};
 
 /// What makes schema `n` of schema `n - 1`, from schema 1 of an empty file.
-const STEPS: &[&str] = &[sql!("schema_1")];
+const STEPS: &[Step] = &[
+    Step {
+        tables: sql!("schema_1"),
+        fill: |_| Ok(()),
+    },
+    Step {
+        tables: sql!("schema_2"),
+        fill: fill_expires,
+    },
+];
+
+struct Step {
+    tables: &'static str,
+    /// Fills what the tables alone cannot say.
+    fill: fn(&Connection) -> Result<(), BrokerError>,
+}
+
+/// Before schema 2 only the record said when a job expires. One that cannot be
+/// read is found by whoever comes to it.
+fn fill_expires(conn: &Connection) -> Result<(), BrokerError> {
+    let mut find = conn.prepare(sql!("unstarted_load")).map_err(broker_error)?;
+    let mut rows = find.query([]).map_err(broker_error)?;
+    while let Some(row) = rows.next().map_err(broker_error)? {
+        let (row, record) = row::recorded(row).map_err(broker_error)?;
+        let job = record.and_then(|record| row.job(&record).ok());
+        if let Some(expires) = job.as_ref().and_then(row::expires_ms) {
+            execute(conn, sql!("job_expires"), [row.row, expires])?;
+        }
+    }
+    Ok(())
+}
 
 /// The schema this program writes.
 pub(crate) const KNOWN: u32 = STEPS.len() as u32;
@@ -55,7 +86,8 @@ pub(crate) fn migrate(conn: &mut Connection) -> Result<(), BrokerError> {
     // Another process may have migrated while this one waited for the file.
     let found = check(&tx)?;
     for step in &STEPS[found as usize..] {
-        tx.execute_batch(step).map_err(broker_error)?;
+        tx.execute_batch(step.tables).map_err(broker_error)?;
+        (step.fill)(&tx)?;
     }
     tx.pragma_update(None, "user_version", KNOWN)
         .map_err(broker_error)?;

@@ -39,6 +39,9 @@ pub(crate) async fn broker(settings: &Settings) -> Result<Arc<dyn Broker>, Exit>
 async fn redis(settings: &Settings) -> Result<Arc<dyn Broker>, Exit> {
     let config = RedisConfig {
         prefix: settings.store.prefix.clone(),
+        tls: settings.store.tls.clone(),
+        sentinel_login: settings.store.sentinel_login.expose().to_owned(),
+        wait_replicas: settings.store.wait_replicas,
         lease: settings.store.lease_s,
         ..RedisConfig::new(settings.store.url.expose())
     };

@@ -18,6 +18,7 @@ use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use lovage_broker_redis::{Tls, is_address as is_redis};
 use lovage_core::id::QueueName;
 use lovage_core::limits;
 use tracing_subscriber::EnvFilter;
@@ -31,6 +32,8 @@ pub(crate) use secret::Secret;
 const FILE: &str = "lovage.toml";
 /// Two extensions may be lost before a live worker is declared dead.
 const LEASE_S_MIN: u64 = limits::HEARTBEAT.as_secs() * 3;
+/// More replicas than anybody has.
+const WAIT_REPLICAS_MAX: u32 = 16;
 const HOUR_S: u64 = 3600;
 const YEAR_S: u64 = 366 * 24 * HOUR_S;
 
@@ -151,6 +154,12 @@ pub(crate) struct Store {
     pub(crate) data: PathBuf,
     /// First part of every Redis key.
     pub(crate) prefix: String,
+    /// Whom to trust and who we are, when Redis is reached by TLS.
+    pub(crate) tls: Tls,
+    /// What the sentinels themselves ask for.
+    pub(crate) sentinel_login: Secret,
+    /// Redis replicas that must have what counts as stored.
+    pub(crate) wait_replicas: u32,
     /// How long a worker may be silent before it loses its jobs.
     pub(crate) lease_s: Duration,
     /// How long results are kept.
@@ -175,8 +184,9 @@ impl Store {
         Ok(Self {
             url: from.parsed(
                 "store.url",
-                "an address such as \"redis://user:password@host:6379/0\", or \"\" for the embedded store",
-                |text| (text.is_empty() || is_address(text)).then(|| Secret::new(text)),
+                "an address such as \"redis://user:password@host:6379/0\", \"redis-cluster://host,host\" or \
+                 \"redis-sentinel://host,host/master\", or \"\" for the embedded store",
+                |text| (text.is_empty() || is_redis(text)).then(|| Secret::new(text)),
             )?,
             data: from.parsed("store.data", "a folder", |text| {
                 (!text.is_empty()).then(|| PathBuf::from(text))
@@ -187,6 +197,9 @@ impl Store {
                 "1 to 64 letters, digits, '.', '_', '-' or ':'",
                 |text| is_word(text, "._-:").then(|| text.to_owned()),
             )?,
+            tls: read_tls(from)?,
+            sentinel_login: Secret::new(from.text("store.sentinel_login")?),
+            wait_replicas: from.whole("store.wait_replicas", 0..=WAIT_REPLICAS_MAX)?,
             lease_s: from.seconds("store.lease_s", LEASE_S_MIN..=HOUR_S)?,
             keep_result_s: from.seconds("store.keep_result_s", 1..=10 * YEAR_S)?,
             keep_failed_s: from.seconds("store.keep_failed_s", 1..=10 * YEAR_S)?,
@@ -436,10 +449,24 @@ fn is_word(text: &str, also: &str) -> bool {
             .all(|c| c.is_ascii_alphanumeric() || also.contains(c))
 }
 
-/// Which schemes are understood is decided where the store is opened.
-fn is_address(text: &str) -> bool {
-    let parsed = Url::parse(text);
-    parsed.is_ok_and(|url| url.scheme() == "redis" && url.has_host())
+/// A certificate is shown with its key or not at all.
+fn read_tls(from: &Layers) -> Result<Tls, ConfigError> {
+    let file = |key| {
+        let path = from.text(key)?;
+        Ok((!path.is_empty()).then(|| PathBuf::from(path)))
+    };
+    let ca = file("store.tls_ca")?;
+    let client = match (file("store.tls_cert")?, file("store.tls_key")?) {
+        (Some(certificate), Some(key)) => Some((certificate, key)),
+        (None, None) => None,
+        (Some(_), None) => {
+            return Err(from.invalid("store.tls_cert", "empty, or with store.tls_key beside it"));
+        }
+        (None, Some(_)) => {
+            return Err(from.invalid("store.tls_key", "empty, or with store.tls_cert beside it"));
+        }
+    };
+    Ok(Tls { ca, client })
 }
 
 fn web_address(text: &str) -> Option<Url> {

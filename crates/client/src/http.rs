@@ -12,7 +12,8 @@ use uuid::Uuid;
 
 use crate::error::ClientError;
 use crate::wire::{
-    BatchReply, BatchRequest, EnqueueRequest, JobList, JobState, JobView, NoResult, Problem,
+    BatchReply, BatchRequest, ChildList, EnqueueRequest, JobList, JobState, JobView, NoResult,
+    Problem, SignalRequest,
 };
 
 /// Time to get a connection.
@@ -27,7 +28,7 @@ const ANSWER_BYTES_MAX: usize = 64 << 20;
 /// Calls one server. Cloning shares its connections.
 #[derive(Debug, Clone)]
 pub struct Client {
-    http: reqwest::Client,
+    pub(crate) http: reqwest::Client,
     base: Url,
 }
 
@@ -216,6 +217,24 @@ impl Client {
         read(self.http.post(self.job_url(id, &["retry"])).timeout(CALL)).await
     }
 
+    /// Gives a job a value, under a name. Sending the same again is harmless.
+    ///
+    /// # Errors
+    /// [`ClientError::Problem`] with status 409 when it has another value under
+    /// the name, or is over already.
+    pub async fn signal(&self, id: Uuid, signal: &SignalRequest) -> Result<JobView, ClientError> {
+        let call = self.http.post(self.job_url(id, &["signals"])).json(signal);
+        read(call.timeout(CALL)).await
+    }
+
+    /// The jobs that a job spawned, in order.
+    ///
+    /// # Errors
+    /// [`ClientError::Problem`] with status 404 for an unknown id.
+    pub async fn children(&self, id: Uuid) -> Result<ChildList, ClientError> {
+        read(self.http.get(self.job_url(id, &["children"])).timeout(CALL)).await
+    }
+
     /// Asks for the job's events as a stream, after the cursor `after`.
     pub(crate) fn events_call(&self, id: Uuid, after: u64) -> RequestBuilder {
         self.http
@@ -229,7 +248,7 @@ impl Client {
         self.url(&[&["v1", "jobs", id.as_str()], rest].concat())
     }
 
-    fn url(&self, path: &[&str]) -> Url {
+    pub(crate) fn url(&self, path: &[&str]) -> Url {
         let mut url = self.base.clone();
         url.path_segments_mut()
             .expect("an http URL has a path")
@@ -273,7 +292,7 @@ fn with_key(call: RequestBuilder, idempotency_key: Option<&str>) -> RequestBuild
     }
 }
 
-async fn read<T: DeserializeOwned>(call: RequestBuilder) -> Result<T, ClientError> {
+pub(crate) async fn read<T: DeserializeOwned>(call: RequestBuilder) -> Result<T, ClientError> {
     let response = accepted(call.send().await?).await?;
     parse(&bounded(response).await?)
 }

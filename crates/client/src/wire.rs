@@ -3,6 +3,8 @@
 //! Times are RFC 3339 in UTC, durations whole seconds. Requests refuse unknown
 //! fields; answers may gain fields, which a reader passes over.
 
+use std::collections::BTreeMap;
+
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 use uuid::Uuid;
@@ -28,14 +30,14 @@ pub struct EnqueueRequest {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[cfg_attr(feature = "openapi", schema(minimum = 0, maximum = 9))]
     pub priority: Option<u8>,
-    /// Not before this time. Not together with `delay_s`.
+    /// Not before this time, to the millisecond. Not together with `delay_s`.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[cfg_attr(feature = "openapi", schema(format = DateTime))]
     pub run_at: Option<String>,
     /// Not before this many seconds have passed. Not together with `run_at`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub delay_s: Option<u64>,
-    /// Cancelled when it was not started by this time.
+    /// Cancelled when it was not started by this time; a job that was started once has none any more.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[cfg_attr(feature = "openapi", schema(format = DateTime))]
     pub expires_at: Option<String>,
@@ -167,7 +169,7 @@ pub enum JobState {
     Queued,
     /// A worker runs it.
     Running,
-    /// Parked until a time: see `waiting`.
+    /// Parked, at the longest until a time: see `waiting`.
     Waiting,
     /// Finished with a result.
     Succeeded,
@@ -240,6 +242,8 @@ pub struct JobView {
     pub session: Option<String>,
     /// Labels to find it by.
     pub tags: Vec<String>,
+    /// The job that spawned it; null unless one did.
+    pub parent_id: Option<Uuid>,
     /// Where to go from here.
     pub links: Links,
 }
@@ -249,10 +253,13 @@ pub struct JobView {
 #[cfg_attr(feature = "openapi", derive(ToSchema))]
 pub struct WaitingView {
     /// `scheduled` (its time is to come), `queued` (a worker is to come),
-    /// `backoff` (the next attempt after a failed one) or `limit` (a rate limit or quota).
+    /// `backoff` (the next attempt after a failed one), `limit` (a rate limit or quota),
+    /// `signal` (somebody is to `POST` it) or `children` (they are to be over).
     #[cfg_attr(feature = "openapi", schema(example = "backoff"))]
     pub reason: String,
-    /// Until when; null when nobody knows.
+    /// Name of the signal it waits for; null for other reasons.
+    pub signal: Option<String>,
+    /// Until when, at the longest; null when nobody knows.
     #[cfg_attr(feature = "openapi", schema(format = DateTime))]
     pub until: Option<String>,
 }
@@ -296,6 +303,12 @@ pub struct Links {
     pub result: String,
     /// What its steps stored.
     pub checkpoints: String,
+    /// The jobs it spawned.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub children: Option<String>,
+    /// `POST` here to give it a signal; absent when it is over.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub signals: Option<String>,
     /// `POST` here to stop it; absent when it is over.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub cancel: Option<String>,
@@ -385,6 +398,47 @@ pub struct CheckpointList {
     pub checkpoints: Vec<CheckpointView>,
 }
 
+/// A value for a job, under a name.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(ToSchema))]
+#[serde(deny_unknown_fields)]
+pub struct SignalRequest {
+    /// The name its handler waits for, 1 to 200 bytes without control characters.
+    #[cfg_attr(
+        feature = "openapi",
+        schema(min_length = 1, max_length = 200, example = "approval")
+    )]
+    pub name: String,
+    /// The value, up to 1 MiB; null when absent. The first value of a name stays.
+    #[serde(default = "null")]
+    #[cfg_attr(feature = "openapi", schema(value_type = serde_json::Value))]
+    pub data: Box<RawValue>,
+}
+
+fn null() -> Box<RawValue> {
+    RawValue::NULL.to_owned()
+}
+
+/// A job that another one spawned.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(ToSchema))]
+pub struct ChildView {
+    /// Its id.
+    pub id: Uuid,
+    /// The group it was spawned in.
+    pub group: String,
+    /// How it ended: `succeeded`, `failed` or `cancelled`; null while it is not over.
+    pub ended: Option<JobState>,
+}
+
+/// The children of a job, in the order they were spawned; at most 1000.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(ToSchema))]
+pub struct ChildList {
+    /// The children.
+    pub children: Vec<ChildView>,
+}
+
 /// The result of a job that gave none.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(ToSchema))]
@@ -405,6 +459,9 @@ pub struct QueueView {
     pub queue: String,
     /// Gives no jobs until resumed.
     pub paused: bool,
+    /// How many jobs it gives at once and how fast, and how tenants share them.
+    #[serde(default)]
+    pub limits: LimitsView,
     /// Jobs not before their time.
     pub scheduled: u64,
     /// Jobs ready to be run.
@@ -419,6 +476,65 @@ pub struct QueueView {
     pub failed_total: u64,
     /// Jobs that were cancelled since the queue was made.
     pub cancelled_total: u64,
+}
+
+/// What a queue may give, in place of what was set before: what is absent or null is not limited.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(ToSchema))]
+#[serde(deny_unknown_fields)]
+pub struct LimitsRequest {
+    /// Jobs running at once, over all workers; at least 1.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[cfg_attr(feature = "openapi", schema(minimum = 1))]
+    pub concurrency: Option<u32>,
+    /// Jobs started per time, over all workers.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub rate: Option<RateRequest>,
+    /// Shares of tenants among jobs of one priority, 1 to 100 by the tenant's
+    /// name; at most 1000. Who is not named has 1.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub weights: BTreeMap<String, u8>,
+}
+
+/// Jobs started per time.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(ToSchema))]
+#[serde(deny_unknown_fields)]
+pub struct RateRequest {
+    /// How many, 1 to 1000000.
+    #[cfg_attr(feature = "openapi", schema(minimum = 1, maximum = 1_000_000))]
+    pub jobs: u32,
+    /// In how many seconds, up to 30 days.
+    #[cfg_attr(feature = "openapi", schema(minimum = 1, maximum = 2_592_000))]
+    pub per_s: u32,
+    /// How many at once after a pause, 1 to `jobs`; without it what 10 ms allow, at least 1.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[cfg_attr(feature = "openapi", schema(minimum = 1))]
+    pub burst: Option<u32>,
+}
+
+/// What a queue may give.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(ToSchema))]
+pub struct LimitsView {
+    /// Jobs running at once, over all workers; null when not limited.
+    pub concurrency: Option<u32>,
+    /// Jobs started per time, over all workers; null when not limited.
+    pub rate: Option<RateView>,
+    /// Shares of tenants; who is not named has 1.
+    pub weights: BTreeMap<String, u8>,
+}
+
+/// Jobs started per time.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(ToSchema))]
+pub struct RateView {
+    /// How many.
+    pub jobs: u64,
+    /// In how many seconds.
+    pub per_s: u32,
+    /// How many at once after a pause.
+    pub burst: u32,
 }
 
 /// Every queue.

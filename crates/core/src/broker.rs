@@ -16,7 +16,9 @@ use crate::id::{JobId, QueueName, WorkerId};
 use crate::job::{Job, NewJob};
 use crate::lease::Lease;
 use crate::lifecycle::Next;
+use crate::payload::Payload;
 use crate::query::{Filter, JobPage, Page, QueueStats};
+use crate::queue::QueueLimits;
 use crate::status::Status;
 
 /// What became of one job of an enqueue call.
@@ -59,7 +61,8 @@ pub struct Claimed {
 pub struct Claims {
     /// The jobs, most urgent first.
     pub claimed: Vec<Claimed>,
-    /// Time until the next scheduled or waiting job of the queue is due.
+    /// Time until a claim may give more: until the next scheduled or waiting job
+    /// of the queue is due, or its rate allows the next of its jobs.
     pub next_due: Option<Duration>,
 }
 
@@ -120,6 +123,41 @@ pub enum RedriveReply {
     NotFound,
 }
 
+/// Children of a running job.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Spawn {
+    /// The right to spawn.
+    pub lease: Lease,
+    /// Which of the parent's groups they are; at most [`crate::limits::KEY_BYTES_MAX`] bytes.
+    pub group: String,
+    /// The children, in the parent's queue; their `parent` is set by the store.
+    pub children: Vec<NewJob>,
+}
+
+/// One child, as its parent sees it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Child {
+    /// Its id.
+    pub id: JobId,
+    /// The group it was spawned in.
+    pub group: String,
+    /// How it ended; nothing while it is not over.
+    pub ended: Option<Status>,
+}
+
+/// What became of a signal.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum SignalReply {
+    /// The job has it, now or since it was sent before.
+    Delivered,
+    /// The job has another value under this name.
+    Taken,
+    /// It is over already, with this status.
+    TooLate(Status),
+    /// No such job.
+    NotFound,
+}
+
 /// What a sweep did.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Swept {
@@ -127,6 +165,8 @@ pub struct Swept {
     pub reclaimed: Vec<(JobId, Status)>,
     /// Jobs cancelled because they did not stop within a lease (K2).
     pub cancelled: Vec<JobId>,
+    /// Jobs ended because they were not started by their `expires_at`.
+    pub expired: Vec<JobId>,
     /// Running jobs whose record is gone; reported once, not looped.
     pub orphans: Vec<JobId>,
 }
@@ -150,8 +190,10 @@ pub trait Broker: Send + Sync + 'static {
     /// Ends a worker's lease on a queue at once. What it still holds is reclaimed by the next sweep.
     async fn deregister(&self, queue: &QueueName, worker: &WorkerId) -> Result<(), BrokerError>;
 
-    /// Gives jobs to a registered worker: due ones are promoted first, then the
-    /// most urgent lanes are served, lanes of one priority in turn.
+    /// Gives jobs to a registered worker, within the queue's limits: due ones are
+    /// promoted first, then the most urgent lanes are served, lanes of one
+    /// priority by their tenants' weights. A job whose record cannot be read
+    /// goes to the dead list; one that a newer program wrote is parked for it.
     ///
     /// # Errors
     /// [`BrokerError::WorkerUnknown`] when the worker's lease ran out.
@@ -200,16 +242,49 @@ pub trait Broker: Send + Sync + 'static {
     /// [`BrokerError::LeaseLost`] when the job is no longer held under this lease.
     async fn emit(&self, lease: &Lease, events: &[NewEvent]) -> Result<(), BrokerError>;
 
+    /// Stores a group of children of a running job, once: a group that is there
+    /// already stays as it is. Children wait in the parent's queue and outlive
+    /// the attempt that spawned them.
+    ///
+    /// To wait for them the attempt ends with
+    /// [`crate::status::WaitReason::Children`]; the parent is queued again
+    /// exactly once, ahead of its lane, when they are over (P2).
+    ///
+    /// # Errors
+    /// [`BrokerError::LeaseLost`] when the job is no longer held under this
+    /// lease, [`BrokerError::TooMany`] beyond [`crate::limits::CHILDREN_MAX`]
+    /// children of one job.
+    async fn spawn(&self, spawn: &Spawn) -> Result<(), BrokerError>;
+
+    /// The children of a job, in the order they were spawned.
+    async fn children(&self, id: &JobId) -> Result<Vec<Child>, BrokerError>;
+
+    /// Gives a value to an unfinished job, under a name: the first value of a
+    /// name stays, and is kept like a checkpoint named
+    /// [`crate::checkpoint::signal_step`]. A job that waits for the name is
+    /// queued again, ahead of its lane; one that waits for it later need not (P3).
+    ///
+    /// # Errors
+    /// [`BrokerError::TooLarge`] beyond [`crate::limits::SIGNAL_BYTES_MAX`].
+    async fn signal(
+        &self,
+        id: &JobId,
+        name: &str,
+        data: &Payload,
+    ) -> Result<SignalReply, BrokerError>;
+
     /// Ends attempts. One answer each, in order; state, result, event, counters
     /// and unique key of a job change together or not at all (S1).
     ///
     /// At most [`crate::limits::BATCH_MAX`] at a time.
     async fn settle(&self, settles: &[Settle]) -> Result<Vec<Settled>, BrokerError>;
 
-    /// Cancels a job that nobody runs, or asks its worker to stop it.
+    /// Cancels a job that nobody runs, or asks its worker to stop it; its
+    /// unfinished children before it.
     async fn cancel(&self, id: &JobId) -> Result<CancelReply, BrokerError>;
 
-    /// Queues a failed or cancelled job again, its checkpoints kept.
+    /// Queues a failed or cancelled job again, its checkpoints kept; its failed
+    /// and cancelled children before it.
     async fn redrive(&self, id: &JobId) -> Result<RedriveReply, BrokerError>;
 
     /// The job with its result, or nothing where the id is unknown or forgotten.
@@ -241,8 +316,16 @@ pub trait Broker: Send + Sync + 'static {
     /// Stops or starts the giving of jobs; lasts over restarts (C4).
     async fn pause(&self, queue: &QueueName, paused: bool) -> Result<(), BrokerError>;
 
-    /// Takes jobs from workers whose lease ran out and ends overdue cancels, a
-    /// bounded number per call. Any process may call it at any time.
+    /// Limits what a queue gives, in place of its limits before; lasts over
+    /// restarts. Jobs that run already go on (C6).
+    ///
+    /// # Errors
+    /// [`BrokerError::TooMany`] beyond [`crate::limits::WEIGHTS_MAX`] weights.
+    async fn limit(&self, queue: &QueueName, limits: &QueueLimits) -> Result<(), BrokerError>;
+
+    /// Takes jobs from workers whose lease ran out, ends overdue cancels and jobs
+    /// that were not started in time, a bounded number per call. Any process may
+    /// call it at any time.
     async fn reclaim(&self) -> Result<Swept, BrokerError>;
 
     /// Forgets finished jobs past their time, a bounded number per call; says how many.

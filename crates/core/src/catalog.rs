@@ -39,6 +39,8 @@ pub struct KindSpec {
     pub timeout: Option<Duration>,
     /// Wait between attempts.
     pub backoff: Backoff,
+    /// Whether inputs of succeeded jobs are kept: see [`NewJob::keep_input`].
+    pub keep_input: bool,
     /// Checks the input.
     pub check: Check,
 }
@@ -61,6 +63,7 @@ impl KindSpec {
             attempts_max: 3,
             timeout: None,
             backoff: Backoff::default(),
+            keep_input: true,
             check: Arc::new(|_| Ok(())),
         }
     }
@@ -72,6 +75,7 @@ impl KindSpec {
             attempts_max: self.attempts_max,
             timeout: self.timeout,
             backoff: self.backoff,
+            keep_input: self.keep_input,
             ..NewJob::new(id, self.kind.clone(), input)
         }
     }

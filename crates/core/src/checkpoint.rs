@@ -16,3 +16,18 @@ pub struct Checkpoint {
     /// What it returned.
     pub value: Payload,
 }
+
+/// The step under which a signal's data is kept: occurrence 0, no fingerprint.
+pub fn signal_step(name: &str) -> String {
+    format!("signal:{name}")
+}
+
+/// A signal, as it is kept.
+pub fn signal(name: &str, data: Payload) -> Checkpoint {
+    Checkpoint {
+        step: signal_step(name),
+        occurrence: 0,
+        fingerprint: String::new(),
+        value: data,
+    }
+}

@@ -70,6 +70,23 @@ pub enum BrokerError {
         /// The bound.
         max: usize,
     },
+    /// More of something than its bound.
+    #[error("{what}: {got}, at most {max} are taken")]
+    TooMany {
+        /// What was too many, in the plural.
+        what: &'static str,
+        /// How many.
+        got: usize,
+        /// The bound.
+        max: usize,
+    },
+    /// A batch to be stored whole names queues that this store cannot change at
+    /// once: send one batch per queue.
+    #[error("a batch that is stored whole must name one queue on this store, got {queues}")]
+    Divided {
+        /// How many queues it names.
+        queues: usize,
+    },
     /// Anything else the driver says.
     #[error("the store failed")]
     Other(#[source] BoxError),

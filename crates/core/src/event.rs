@@ -9,7 +9,7 @@ use crate::payload::Payload;
 pub mod kind {
     /// A worker began an attempt: `{attempt, worker}`.
     pub const ATTEMPT_STARTED: &str = "attempt_started";
-    /// An attempt failed or the job was parked: `{reason, until, error}`.
+    /// An attempt failed or the job was parked: `{reason, signal?, until, error}`.
     pub const WAITING: &str = "waiting";
     /// The job went back to its lane: `{error}`.
     pub const REQUEUED: &str = "requeued";
@@ -17,6 +17,10 @@ pub mod kind {
     pub const PROGRESS: &str = "progress";
     /// Someone asked a running job to stop.
     pub const CANCEL_REQUESTED: &str = "cancel_requested";
+    /// A signal came: `{name}`.
+    pub const SIGNALLED: &str = "signalled";
+    /// Children were spawned: `{group, count}`.
+    pub const SPAWNED: &str = "spawned";
     /// A finished job was queued again.
     pub const REDRIVEN: &str = "redriven";
 }
@@ -30,6 +34,35 @@ pub struct NewEvent {
     pub step: Option<String>,
     /// Anything else, a JSON document.
     pub data: Payload,
+}
+
+impl NewEvent {
+    /// `count` children were asked for under the name `group`.
+    pub fn spawned(group: &str, count: usize) -> Self {
+        #[derive(serde::Serialize)]
+        struct Data<'a> {
+            group: &'a str,
+            count: usize,
+        }
+        Self::of_engine(kind::SPAWNED, &Data { group, count })
+    }
+
+    /// A value came under `name`; the value itself is read from the checkpoints.
+    pub fn signalled(name: &str) -> Self {
+        #[derive(serde::Serialize)]
+        struct Data<'a> {
+            name: &'a str,
+        }
+        Self::of_engine(kind::SIGNALLED, &Data { name })
+    }
+
+    fn of_engine(kind: &str, data: &impl serde::Serialize) -> Self {
+        Self {
+            kind: kind.to_owned(),
+            step: None,
+            data: Payload::of(data).expect("names and numbers have a JSON form"),
+        }
+    }
 }
 
 /// An event as it is stored and read.

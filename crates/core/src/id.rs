@@ -23,7 +23,7 @@ pub struct InvalidId {
 }
 
 impl InvalidId {
-    fn new(what: &'static str, expected: &'static str, got: &str) -> Self {
+    pub(crate) fn new(what: &'static str, expected: &'static str, got: &str) -> Self {
         Self {
             what,
             expected,
@@ -229,6 +229,27 @@ impl From<Priority> for u8 {
     }
 }
 
+/// Checks a text that callers choose: a key, session, tag, or the name of a
+/// group or signal.
+///
+/// # Errors
+/// Unless it is 1 to [`limits::KEY_BYTES_MAX`] bytes without control
+/// characters: what was expected and what came.
+pub fn check_label(text: &str) -> Result<(), String> {
+    let max = limits::KEY_BYTES_MAX;
+    if (1..=max).contains(&text.len()) && !text.contains(char::is_control) {
+        return Ok(());
+    }
+    let got = if text.len() > max {
+        format!("{} bytes", text.len())
+    } else {
+        format!("{text:?}")
+    };
+    Err(format!(
+        "expected 1 to {max} bytes without control characters, got {got}"
+    ))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -263,6 +284,17 @@ mod tests {
         let late = JobId::at(Timestamp::from_millisecond(2_000).unwrap());
         assert!(early < late);
         assert_eq!(early.to_string().parse::<JobId>().unwrap(), early);
+    }
+
+    #[test]
+    fn a_label_is_short_and_has_no_control_characters() {
+        for good in ["a", "승인 1", &"x".repeat(limits::KEY_BYTES_MAX)] {
+            assert_eq!(check_label(good), Ok(()));
+        }
+        for bad in ["", "a\nb", &"x".repeat(limits::KEY_BYTES_MAX + 1)] {
+            let detail = check_label(bad).unwrap_err();
+            assert!(detail.starts_with("expected 1 to 200 bytes"), "{detail}");
+        }
     }
 
     #[test]

@@ -23,14 +23,22 @@ pub const ALL: &[Invariant] = &[
         "E3",
         "a unique key is held by one unfinished job of its queue",
     ),
+    inv(
+        "E4",
+        "a job that was not started in time ends, whether or not anybody claims",
+    ),
     inv("C1", "a job has at most one live token"),
     inv("C2", "inside a lane, first in is first out"),
     inv(
         "C3",
-        "a higher priority is claimed first; lanes of one priority share",
+        "a higher priority is claimed first; lanes of one priority share by weight",
     ),
     inv("C4", "a paused queue gives nothing and loses nothing"),
     inv("C5", "a claim never gives more than was asked for"),
+    inv(
+        "C6",
+        "a queue gives no more than its limits allow, and all that they allow",
+    ),
     inv(
         "L1",
         "a worker that extends in time keeps its jobs, however long they run",
@@ -66,6 +74,14 @@ pub const ALL: &[Invariant] = &[
     ),
     inv("P1", "a waiting job holds no slot and survives restarts"),
     inv(
+        "P2",
+        "a parent is queued exactly once when its children are over; they keep their order",
+    ),
+    inv(
+        "P3",
+        "a signal reaches its job once, whether it comes before or after the job waits for it",
+    ),
+    inv(
         "V1",
         "a job's events have one strictly increasing sequence; a cursor misses none that are kept",
     ),
@@ -76,6 +92,10 @@ pub const ALL: &[Invariant] = &[
     inv(
         "Q2",
         "a listing shows every job that stayed in its state exactly once",
+    ),
+    inv(
+        "D1",
+        "what cannot be read goes to the dead list and stops nothing else",
     ),
     inv(
         "R1",

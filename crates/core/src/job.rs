@@ -49,7 +49,8 @@ pub struct NewJob {
     pub input: Payload,
     /// Not before this time.
     pub run_at: Option<Timestamp>,
-    /// Not to be started after this time.
+    /// Not to be started after this time; once a job was started and has to be
+    /// started again, there is none.
     pub expires_at: Option<Timestamp>,
     /// Attempts before it is dead; at least 1.
     pub attempts_max: u32,
@@ -67,6 +68,12 @@ pub struct NewJob {
     pub tags: Vec<String>,
     /// W3C trace context of the caller.
     pub traceparent: Option<String>,
+    /// The job that spawned it, in the same queue; set by [`crate::broker::Broker::spawn`] only.
+    pub parent: Option<JobId>,
+    /// Whether its input is kept once it has succeeded. Without it the finished
+    /// job is smaller and settles faster; one that did not succeed keeps its
+    /// input in any case, to be run again.
+    pub keep_input: bool,
     /// How long its result is kept.
     pub keep: Duration,
     /// How long it stays in the dead list if it fails.
@@ -93,6 +100,8 @@ impl NewJob {
             session: None,
             tags: Vec::new(),
             traceparent: None,
+            parent: None,
+            keep_input: true,
             keep: limits::KEEP,
             keep_dead: limits::KEEP_DEAD,
         }
@@ -100,11 +109,11 @@ impl NewJob {
 }
 
 /// What a waiting job waits for, and until when.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Waiting {
     /// What for.
     pub reason: WaitReason,
-    /// Until when.
+    /// Until when, at the longest.
     pub until: Timestamp,
 }
 

@@ -11,13 +11,16 @@ use jiff::Timestamp;
 use crate::attempt::{Attempt, JobError};
 use crate::clock;
 use crate::event::{self, NewEvent};
-use crate::id::WorkerId;
+use crate::id::{JobId, QueueName, WorkerId};
 use crate::job::{Job, NewJob, Waiting};
 use crate::lease::LeaseToken;
 use crate::limits;
 use crate::outcome::Outcome;
 use crate::payload::Payload;
-use crate::status::{Status, WaitReason};
+use crate::status::{Join, Status, WaitReason};
+
+/// Kind and error code of a job whose record cannot be read.
+pub const UNREADABLE: &str = "unreadable";
 
 /// What becomes of a job. Closed: a store handles every case or does not build.
 #[derive(Debug, Clone, PartialEq)]
@@ -33,9 +36,9 @@ pub enum Next {
     },
     /// Parked without a slot.
     Wait {
-        /// What for.
+        /// What for. Where that is there already, the store queues the job again at once.
         reason: WaitReason,
-        /// Until when.
+        /// Until when, at the longest.
         until: Timestamp,
         /// Whether the attempt counts.
         charge: bool,
@@ -138,8 +141,8 @@ pub fn settle(job: &Job, outcome: &Outcome, now: Timestamp, chance: f64) -> Next
             finish(Status::Cancelled, None, Some(cancelled()))
         }
         Outcome::Park { reason, after } => Next::Wait {
-            reason: *reason,
-            until: clock::after(now, *after),
+            reason: reason.clone(),
+            until: clock::after(now, (*after).min(limits::PARK_MAX)),
             charge: false,
             error: None,
         },
@@ -201,7 +204,8 @@ pub fn cancel_overdue() -> Next {
     finish(Status::Cancelled, None, Some(cancelled()))
 }
 
-/// The end of a job that was not started in time; `None` while there is time.
+/// The end of a job that was not started in time; `None` while there is time,
+/// and for a job that was started before (see [`apply`]).
 pub fn expire(job: &Job, now: Timestamp) -> Option<Next> {
     let late = job.expires_at.is_some_and(|at| at <= now);
     let error = || JobError::permanent("expired", "not started before its expires_at");
@@ -229,9 +233,36 @@ pub fn redrive(job: &Job) -> Option<Job> {
     })
 }
 
+/// Whether a parent that waits for its children goes on, when `unfinished` of
+/// them are not over and `failed` failed or were cancelled (P2).
+pub fn joined(join: Join, unfinished: u64, failed: u64) -> bool {
+    match join {
+        Join::All => unfinished == 0,
+        Join::FirstFailure => unfinished == 0 || failed > 0,
+    }
+}
+
+/// A stored job that this program cannot read, as a failed one for the dead
+/// list: its record's text is its input, for a person to look at.
+pub fn unreadable(id: JobId, queue: &QueueName, record: &[u8], now: Timestamp) -> Job {
+    let input = Payload::of(&String::from_utf8_lossy(record)).expect("a text has a JSON form");
+    let kind = UNREADABLE.parse().expect("the kind is a valid name");
+    let new = NewJob {
+        queue: queue.clone(),
+        ..NewJob::new(id, kind, input)
+    };
+    let error = JobError::permanent(UNREADABLE, "its record cannot be read by this program");
+    apply(
+        &fresh(new, now),
+        &finish(Status::Failed, None, Some(error)),
+        now,
+    )
+}
+
 /// The job after `next`, written at `now`.
 ///
-/// For a running job the lost or failed attempt is added to its history.
+/// For a running job the lost or failed attempt is added to its history; one
+/// that goes on was started, so it does not expire any more.
 pub fn apply(job: &Job, next: &Next, now: Timestamp) -> Job {
     let mut after = Job {
         worker: None,
@@ -241,6 +272,7 @@ pub fn apply(job: &Job, next: &Next, now: Timestamp) -> Job {
     match next {
         Next::Requeue { charge, error, .. } => {
             after.status = Status::Queued;
+            after.asked.expires_at = None;
             back_out(&mut after, *charge);
             remember(&mut after, job.worker, error, now);
         }
@@ -251,8 +283,9 @@ pub fn apply(job: &Job, next: &Next, now: Timestamp) -> Job {
             error,
         } => {
             after.status = Status::Waiting;
+            after.asked.expires_at = None;
             after.waiting = Some(Waiting {
-                reason: *reason,
+                reason: reason.clone(),
                 until: *until,
             });
             back_out(&mut after, *charge);
@@ -272,6 +305,9 @@ pub fn apply(job: &Job, next: &Next, now: Timestamp) -> Job {
             after.finished_at = Some(now);
             after.keep_until = Some(clock::after(now, keep));
             after.result = result.clone();
+            if *status == Status::Succeeded && !job.keep_input {
+                after.asked.input = Payload::null();
+            }
             after.error = None;
             remember(&mut after, job.worker, error, now);
         }
@@ -306,7 +342,9 @@ fn remember(job: &mut Job, worker: Option<WorkerId>, error: &Option<JobError>, n
 pub fn event(next: &Next) -> Option<NewEvent> {
     #[derive(serde::Serialize)]
     struct Waits<'a> {
-        reason: WaitReason,
+        reason: &'static str,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        signal: Option<&'a str>,
         until: Timestamp,
         error: &'a Option<JobError>,
     }
@@ -324,7 +362,8 @@ pub fn event(next: &Next) -> Option<NewEvent> {
         } => (
             event::kind::WAITING,
             Payload::of(&Waits {
-                reason: *reason,
+                reason: reason.as_str(),
+                signal: reason.signal(),
                 until: *until,
                 error,
             }),
@@ -354,7 +393,6 @@ fn cancelled() -> JobError {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::id::JobId;
 
     fn at(ms: i64) -> Timestamp {
         Timestamp::from_millisecond(ms).unwrap()
@@ -486,6 +524,37 @@ mod tests {
         job.status = Status::Failed;
         let again = redrive(&job).unwrap();
         assert_eq!((again.status, again.attempt), (Status::Queued, 0));
+    }
+
+    #[test]
+    fn a_started_job_does_not_expire_any_more() {
+        let mut job = running(1, 3);
+        job.asked.expires_at = Some(at(15));
+        assert!(expire(&job, at(20)).is_some());
+        let park = Outcome::Park {
+            reason: WaitReason::Signal("approval".into()),
+            after: Duration::from_secs(1),
+        };
+        for next in [attempt_lost(&job), settle(&job, &park, at(14), 0.0)] {
+            assert_eq!(expire(&apply(&job, &next, at(14)), at(20)), None);
+        }
+    }
+
+    #[test]
+    fn a_parent_goes_on_with_its_last_child_or_the_first_failure() {
+        assert!(!joined(Join::All, 1, 1));
+        assert!(joined(Join::All, 0, 1));
+        assert!(joined(Join::FirstFailure, 1, 1));
+        assert!(!joined(Join::FirstFailure, 1, 0));
+        assert!(joined(Join::FirstFailure, 0, 0));
+    }
+
+    #[test]
+    fn an_unreadable_record_becomes_a_failed_job_that_shows_it() {
+        let job = unreadable(JobId::at(at(0)), &QueueName::default(), b"L1 \xff", at(9));
+        assert_eq!(job.status, Status::Failed);
+        assert_eq!(job.error.unwrap().code, UNREADABLE);
+        assert_eq!(job.asked.input.as_str(), "\"L1 \u{fffd}\"");
     }
 
     #[test]

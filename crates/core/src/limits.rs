@@ -18,6 +18,10 @@ pub const KEEP_DEAD: Duration = Duration::from_secs(7 * 24 * 3600);
 pub const TOMBSTONE: Duration = Duration::from_secs(3600);
 /// Window of an idempotency key.
 pub const IDEMPOTENCY_WINDOW: Duration = Duration::from_secs(24 * 3600);
+/// Longest time a job is parked, whatever it waits for.
+pub const PARK_MAX: Duration = Duration::from_secs(30 * 24 * 3600);
+/// How long a child's result is kept at least: its parent may wait for slower siblings.
+pub const KEEP_CHILD: Duration = Duration::from_secs(7 * 24 * 3600);
 /// Longest wait of one long-poll.
 pub const WAIT_MAX: Duration = Duration::from_secs(60);
 
@@ -33,6 +37,14 @@ pub const INPUT_BYTES_MAX: usize = 1 << 20;
 pub const RESULT_BYTES_MAX: usize = 16 << 20;
 /// Size of one checkpoint's value, in bytes.
 pub const CHECKPOINT_BYTES_MAX: usize = 16 << 20;
+/// Size of a signal's data, in bytes.
+pub const SIGNAL_BYTES_MAX: usize = 1 << 20;
+/// Children of one job, whenever it spawned them.
+pub const CHILDREN_MAX: usize = 1_000;
+/// Tenants of one queue that have a weight of their own.
+pub const WEIGHTS_MAX: usize = 1_000;
+/// Expired jobs ended by one sweep of a queue.
+pub const EXPIRED_JOBS_MAX: usize = 256;
 /// Jobs in one enqueue call.
 pub const ENQUEUE_BATCH_MAX: usize = 1_000;
 /// Jobs in one claim or settle call. Lua's `unpack` fails near 8,000 values.

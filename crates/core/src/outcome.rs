@@ -23,7 +23,7 @@ pub enum Outcome {
     Park {
         /// What for.
         reason: WaitReason,
-        /// How long.
+        /// How long, at the longest; at most [`crate::limits::PARK_MAX`].
         after: Duration,
     },
     /// Failed, and no attempt would help.

@@ -4,6 +4,7 @@ use jiff::Timestamp;
 
 use crate::id::{Kind, QueueName, Tenant};
 use crate::job::Job;
+use crate::queue::QueueLimits;
 use crate::status::Status;
 
 /// Which jobs to list; every set field narrows.
@@ -72,6 +73,8 @@ pub struct QueueStats {
     pub queue: QueueName,
     /// Gives no jobs until resumed.
     pub paused: bool,
+    /// How many jobs it gives at once, how fast, and how tenants share them.
+    pub limits: QueueLimits,
     /// Jobs not before their time.
     pub scheduled: u64,
     /// Jobs ready to be claimed.

@@ -9,10 +9,17 @@
 //! State, priority, attempts used and attempts allowed stand at fixed places
 //! (bytes 3, 5, 7–11 and 13–17, from 0), so a script can change the state in place.
 //!
+//! Programs of several versions share a store while they are rolled out.
+//! Inside version 1 a document may gain fields: an older program passes over
+//! them, so nothing it must not lose is kept there alone. What an older
+//! program must not rewrite gets a new version; it leaves such a record as it
+//! is ([`is_newer`]), and moves the job by the fixed places only.
+//!
 //! `Running` is not a stored state: a running job keeps the record it was
 //! claimed with, and its token says the rest. The job's id and queue are the
 //! record's key.
 
+use std::io::Write;
 use std::time::Duration;
 
 use jiff::Timestamp;
@@ -29,6 +36,10 @@ use crate::status::{Status, WaitReason};
 
 /// First bytes of every record: the format and its version.
 pub const MAGIC: &str = "L1";
+/// The version this program writes, and the newest it reads.
+const VERSION: u32 = 1;
+/// A header's size without its unique key, at most.
+const HEADER_BYTES: usize = 48 + limits::NAME_BYTES_MAX;
 /// Offset of the state letter in a record.
 pub const STATE_OFFSET: usize = 3;
 
@@ -65,22 +76,37 @@ fn status_of(letter: &str) -> Option<Status> {
 /// # Panics
 /// When the job is `Running`.
 pub fn encode(job: &Job) -> Vec<u8> {
-    let body = serde_json::to_string(&Body::from(job)).expect("a job body has a JSON form");
+    let body = serde_json::to_vec(&Body::from(job)).expect("a job body has a JSON form");
     let unique = job.unique.as_ref().map_or("", |unique| unique.key.as_str());
-    let result = job.result.as_ref().map_or("", Payload::as_str);
-    let header = format!(
-        "{MAGIC} {} {} {:05} {:05} {} {} {} {unique}\n",
+    let (input, result) = (job.input.as_str(), job.result.as_ref());
+    let result = result.map_or("", Payload::as_str);
+    let bytes = HEADER_BYTES + unique.len() + body.len() + input.len() + result.len();
+    let mut record = Vec::with_capacity(bytes);
+    writeln!(
+        record,
+        "{MAGIC} {} {} {:05} {:05} {} {} {} {unique}",
         state_letter(job.status),
         job.priority.get(),
         job.attempt,
         job.attempts_max,
         job.tenant,
         body.len(),
-        job.input.as_str().len(),
-    );
-    [header.as_str(), &body, job.input.as_str(), result]
-        .concat()
-        .into_bytes()
+        input.len(),
+    )
+    .expect("a vector takes every write");
+    record.extend_from_slice(&body);
+    record.extend_from_slice(input.as_bytes());
+    record.extend_from_slice(result.as_bytes());
+    record
+}
+
+/// Whether a newer program wrote the record: this one leaves it to those that can read it.
+pub fn is_newer(record: &[u8]) -> bool {
+    let version = record.strip_prefix(b"L").and_then(|rest| {
+        let digits = rest.split(|byte| *byte == b' ').next()?;
+        std::str::from_utf8(digits).ok()?.parse::<u32>().ok()
+    });
+    version.is_some_and(|version| version > VERSION)
 }
 
 /// Reads a record; the state is the stored one, never `Running`.
@@ -130,6 +156,8 @@ fn parse(id: JobId, queue: &QueueName, record: &[u8]) -> Option<Job> {
         session: body.session,
         tags: body.tags,
         traceparent: body.traceparent,
+        parent: body.parent,
+        keep_input: !body.drop_input,
         keep: body.keep.map_or(limits::KEEP, Duration::from_millis),
         keep_dead: body
             .keep_dead
@@ -141,8 +169,8 @@ fn parse(id: JobId, queue: &QueueName, record: &[u8]) -> Option<Job> {
         status,
         attempt,
         waiting: match body.waiting {
-            Some((reason, until)) => Some(Waiting {
-                reason,
+            Some((plain, until)) => Some(Waiting {
+                reason: body.waits_for.unwrap_or_else(|| plain.into()),
                 until: time(until)?,
             }),
             None => None,
@@ -191,12 +219,18 @@ struct Body {
     tags: Vec<String>,
     #[serde(rename = "tp", default, skip_serializing_if = "Option::is_none")]
     traceparent: Option<String>,
+    #[serde(rename = "pa", default, skip_serializing_if = "Option::is_none")]
+    parent: Option<JobId>,
+    #[serde(rename = "di", default, skip_serializing_if = "std::ops::Not::not")]
+    drop_input: bool,
     #[serde(rename = "ke", default, skip_serializing_if = "Option::is_none")]
     keep: Option<u64>,
     #[serde(rename = "kd", default, skip_serializing_if = "Option::is_none")]
     keep_dead: Option<u64>,
     #[serde(rename = "w", default, skip_serializing_if = "Option::is_none")]
-    waiting: Option<(WaitReason, i64)>,
+    waiting: Option<(PlainReason, i64)>,
+    #[serde(rename = "wf", default, skip_serializing_if = "Option::is_none")]
+    waits_for: Option<WaitReason>,
     #[serde(rename = "s", default, skip_serializing_if = "Option::is_none")]
     started: Option<i64>,
     #[serde(rename = "f", default, skip_serializing_if = "Option::is_none")]
@@ -209,6 +243,32 @@ struct Body {
     history: Vec<Try>,
     #[serde(rename = "cq", default, skip_serializing_if = "std::ops::Not::not")]
     cancel: bool,
+}
+
+/// The reasons that the first programs know; others look like a limit to them.
+#[derive(Clone, Copy, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+enum PlainReason {
+    Backoff,
+    Limit,
+}
+
+impl PlainReason {
+    fn of(reason: &WaitReason) -> Self {
+        match reason {
+            WaitReason::Backoff => Self::Backoff,
+            WaitReason::Limit | WaitReason::Signal(_) | WaitReason::Children(_) => Self::Limit,
+        }
+    }
+}
+
+impl From<PlainReason> for WaitReason {
+    fn from(plain: PlainReason) -> Self {
+        match plain {
+            PlainReason::Backoff => Self::Backoff,
+            PlainReason::Limit => Self::Limit,
+        }
+    }
 }
 
 #[derive(Serialize, Deserialize)]
@@ -255,11 +315,23 @@ impl From<&Job> for Body {
             session: job.session.clone(),
             tags: job.tags.clone(),
             traceparent: job.traceparent.clone(),
+            parent: job.parent,
+            drop_input: !job.keep_input,
             keep: unusual(job.keep, limits::KEEP),
             keep_dead: unusual(job.keep_dead, limits::KEEP_DEAD),
-            waiting: job
+            waiting: job.waiting.as_ref().map(|waiting| {
+                (
+                    PlainReason::of(&waiting.reason),
+                    waiting.until.as_millisecond(),
+                )
+            }),
+            waits_for: job
                 .waiting
-                .map(|waiting| (waiting.reason, waiting.until.as_millisecond())),
+                .as_ref()
+                .filter(|waiting| {
+                    WaitReason::from(PlainReason::of(&waiting.reason)) != waiting.reason
+                })
+                .map(|waiting| waiting.reason.clone()),
             started: millis(job.started_at),
             finished: millis(job.finished_at),
             keep_until: millis(job.keep_until),
@@ -340,6 +412,33 @@ mod tests {
             decode(plain.id, &plain.queue, &encode(&plain)).unwrap(),
             plain
         );
+    }
+
+    #[test]
+    fn what_a_job_waits_for_reads_back_and_older_programs_read_past_it() {
+        let mut job = full();
+        job.asked.parent = Some(JobId::at(at(3)));
+        for reason in [
+            WaitReason::Backoff,
+            WaitReason::Limit,
+            WaitReason::Signal("approval".into()),
+            WaitReason::Children(crate::status::Join::FirstFailure),
+        ] {
+            job.waiting.as_mut().unwrap().reason = reason;
+            let record = encode(&job);
+            assert_eq!(decode(job.id, &job.queue, &record).unwrap(), job);
+            let text = String::from_utf8(record).unwrap();
+            assert!(text.contains(r#""w":["limit",77]"#) || text.contains(r#""w":["backoff",77]"#));
+        }
+    }
+
+    #[test]
+    fn a_record_of_a_newer_program_is_known_as_one() {
+        assert!(is_newer(b"L2 q 5 00000 00003 whatever follows"));
+        assert!(is_newer(b"L17 q 5 00000 00003"));
+        for ours in [&b"L1 q 5 00000 00003 x"[..], b"", b"L", b"Lx q", b"\xff"] {
+            assert!(!is_newer(ours));
+        }
     }
 
     #[test]

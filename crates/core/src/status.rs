@@ -26,9 +26,10 @@ pub enum Status {
     /// worker's sweep reclaims the job: to the front of its lane, or to
     /// `Failed` when no attempts are left. The lost attempt counts.
     Running,
-    /// Parked without a slot until a time: see [`WaitReason`].
+    /// Parked without a slot, at the longest until a time: see [`WaitReason`].
     ///
-    /// Leaves by time, cancel or expiry. Nobody holds it; what it waits for is durable.
+    /// Leaves by what it waits for (a signal, its last child), by time, cancel
+    /// or expiry. Nobody holds it; what it waits for is durable.
     Waiting,
     /// Finished with a result. Leaves by nothing, until its time to live ends.
     Succeeded,
@@ -87,22 +88,46 @@ impl FromStr for Status {
     }
 }
 
-/// What a waiting job waits for.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+/// What a waiting job waits for. Whatever it is, it waits no longer than its time.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum WaitReason {
     /// The next attempt after a failed one.
     Backoff,
     /// A rate limit, a quota or a provider's cool-down.
     Limit,
+    /// The signal of this name, from a person or another program.
+    Signal(String),
+    /// Its children.
+    Children(Join),
+}
+
+/// When a job that waits for its children goes on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Join {
+    /// When all are over, however they ended.
+    All,
+    /// When all are over, or one of them failed or was cancelled.
+    FirstFailure,
 }
 
 impl WaitReason {
     /// The name used everywhere.
-    pub fn as_str(self) -> &'static str {
+    pub fn as_str(&self) -> &'static str {
         match self {
             Self::Backoff => "backoff",
             Self::Limit => "limit",
+            Self::Signal(_) => "signal",
+            Self::Children(_) => "children",
+        }
+    }
+
+    /// The signal's name, where it is one.
+    pub fn signal(&self) -> Option<&str> {
+        match self {
+            Self::Signal(name) => Some(name),
+            Self::Backoff | Self::Limit | Self::Children(_) => None,
         }
     }
 }

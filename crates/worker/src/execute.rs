@@ -62,6 +62,7 @@ impl Executor {
         let job = &held.claimed.job;
         let info = JobInfo {
             id: job.id.to_string(),
+            created_at: job.created_at,
             kind: job.kind.to_string(),
             attempt: job.attempt,
             attempts_max: job.attempts_max,

@@ -48,7 +48,8 @@ async fn sweep(shared: &Shared) -> Result<(), BrokerError> {
         let swept = shared.broker.reclaim().await?;
         log(&swept);
         // A full bite means that there may be more.
-        if swept.reclaimed.len() + swept.cancelled.len() < limits::BATCH_MAX {
+        let taken = swept.reclaimed.len() + swept.cancelled.len();
+        if taken < limits::BATCH_MAX && swept.expired.len() < limits::EXPIRED_JOBS_MAX {
             break;
         }
     }
@@ -61,6 +62,9 @@ fn log(swept: &Swept) {
     }
     for job in &swept.cancelled {
         tracing::warn!(%job, "cancelled: it did not stop within a lease");
+    }
+    for job in &swept.expired {
+        tracing::info!(%job, "ended: it was not started in time");
     }
     for job in &swept.orphans {
         tracing::error!(%job, "was running, but its record is gone");

@@ -1,17 +1,20 @@
 //! What a handler holds while it runs an attempt.
 
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 use jiff::Timestamp;
 use lovage_core::clock::Clock;
 use lovage_core::event::{self, NewEvent};
 use lovage_core::job::Progress;
 use lovage_core::payload::Payload;
+use lovage_core::status::Join;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use tokio::sync::OnceCell;
 use tokio_util::sync::CancellationToken;
 
+use crate::children::{ChildResult, NewChild};
 use crate::error::Failure;
 use crate::journal::Journal;
 use crate::replay::Replay;
@@ -22,6 +25,8 @@ use crate::step::Step;
 pub struct JobInfo {
     /// Job id.
     pub id: String,
+    /// When it was enqueued.
+    pub created_at: Timestamp,
     /// Kind.
     pub kind: String,
     /// Number of this attempt, from 1.
@@ -217,6 +222,32 @@ impl BlockingContext {
     /// As [`Context::progress`].
     pub fn progress(&self, progress: &Progress) -> Result<(), Failure> {
         self.runtime.block_on(self.context.progress(progress))
+    }
+
+    /// As [`Context::children`], blocking this thread.
+    ///
+    /// # Errors
+    /// As [`Context::children`].
+    pub fn children(
+        &self,
+        group: &str,
+        children: Vec<NewChild>,
+        join: Join,
+    ) -> Result<Vec<ChildResult>, Failure> {
+        self.runtime
+            .block_on(self.context.children(group, children, join))
+    }
+
+    /// As [`Context::signal`], blocking this thread.
+    ///
+    /// # Errors
+    /// As [`Context::signal`].
+    pub fn signal<T: DeserializeOwned>(
+        &self,
+        name: &str,
+        at_most: Duration,
+    ) -> Result<Option<T>, Failure> {
+        self.runtime.block_on(self.context.signal(name, at_most))
     }
 
     /// As [`Context::step`], blocking this thread.

@@ -28,11 +28,11 @@ pub enum Failure {
         message: String,
     },
     /// Has to wait longer than a slot should be held; uses no attempt.
-    #[error("has to wait {} s", after.as_secs())]
+    #[error("has to wait, at the longest {} s", after.as_secs())]
     Park {
         /// What for.
         reason: WaitReason,
-        /// How long.
+        /// How long, at the longest.
         after: Duration,
     },
     /// Told to stop: cancelled, shut down, or the lease was lost.

@@ -5,7 +5,10 @@
 //! stored value instead of running the piece again. [`Context::fan_out`] does
 //! the same for many items side by side, with a bound, and joins them in order.
 //!
-//! All this asks of the world is a [`Journal`]: load, save, emit.
+//! [`Context::children`] spawns jobs and joins their results, [`Context::signal`]
+//! gives a value from outside; a job that waits for either holds no slot.
+//!
+//! All this asks of the world is a [`Journal`].
 //!
 //! ```
 //! use lovage_workflow::{Context, Failure, Payload};
@@ -23,6 +26,7 @@
 //! # });
 //! ```
 
+mod children;
 mod context;
 mod error;
 mod fan_out;
@@ -30,18 +34,22 @@ mod handler;
 mod journal;
 pub mod memory;
 mod replay;
+mod signal;
 mod step;
 
+pub use children::{ChildFailure, ChildResult, NewChild};
 pub use context::{BlockingContext, Context, JobInfo};
 pub use error::Failure;
 pub use handler::{BlockingHandler, Handler, Handlers, Runner};
 pub use journal::{Journal, JournalError};
+pub use lovage_core::attempt::JobError;
+pub use lovage_core::broker::Child;
 pub use lovage_core::catalog::{Catalog, InputError, KindSpec};
 pub use lovage_core::checkpoint::Checkpoint;
 pub use lovage_core::clock::{Clock, SystemClock};
 pub use lovage_core::event::NewEvent;
-pub use lovage_core::id::Kind;
-pub use lovage_core::job::Progress;
+pub use lovage_core::id::{JobId, Kind};
+pub use lovage_core::job::{NewJob, Progress};
 pub use lovage_core::payload::Payload;
 pub use lovage_core::retry::Backoff;
-pub use lovage_core::status::WaitReason;
+pub use lovage_core::status::{Join, Status, WaitReason};

@@ -28,11 +28,7 @@ impl Replay {
         for one in checkpoints {
             let free = replay.free.entry(one.step.clone()).or_default();
             *free = (*free).max(one.occurrence + 1);
-            replay
-                .stored
-                .entry((one.step, one.fingerprint))
-                .or_default()
-                .push_back(one.value);
+            replay.add(one);
         }
         replay
     }
@@ -42,6 +38,21 @@ impl Replay {
         self.stored
             .get_mut(&(step.to_owned(), fingerprint.to_owned()))?
             .pop_front()
+    }
+
+    /// The stored value of the step with this name and input, however often it is met.
+    pub(crate) fn peek(&self, step: &str, fingerprint: &str) -> Option<Payload> {
+        let key = (step.to_owned(), fingerprint.to_owned());
+        self.stored.get(&key)?.front().cloned()
+    }
+
+    /// Adds a stored step.
+    pub(crate) fn add(&mut self, checkpoint: Checkpoint) {
+        let key = (checkpoint.step, checkpoint.fingerprint);
+        self.stored
+            .entry(key)
+            .or_default()
+            .push_back(checkpoint.value);
     }
 
     /// An occurrence of the name to store a step under.

@@ -105,6 +105,42 @@ impl Context {
     }
 }
 
+impl Context {
+    /// What is kept under this name and fingerprint, however often it is asked for.
+    pub(crate) async fn peek(
+        &self,
+        name: &str,
+        fingerprint: &str,
+    ) -> Result<Option<Payload>, Failure> {
+        let replay = self.replay().await?.lock().expect("no panic while locked");
+        Ok(replay.peek(name, fingerprint))
+    }
+
+    /// Keeps a value for this and every later attempt; watchers see nothing of it.
+    pub(crate) async fn keep(
+        &self,
+        name: &str,
+        fingerprint: &str,
+        value: &impl Serialize,
+    ) -> Result<(), Failure> {
+        let value = stored_form(name, value)?;
+        let replay = self.replay().await?;
+        let occurrence = replay.lock().expect("no panic while locked").occupy(name);
+        let checkpoint = Checkpoint {
+            step: name.to_owned(),
+            occurrence,
+            fingerprint: fingerprint.to_owned(),
+            value,
+        };
+        self.journal().save(checkpoint.clone(), Vec::new()).await?;
+        replay
+            .lock()
+            .expect("no panic while locked")
+            .add(checkpoint);
+        Ok(())
+    }
+}
+
 /// A step as this attempt meets it.
 pub(crate) enum Step<T> {
     /// An earlier attempt finished it.
@@ -130,7 +166,8 @@ fn stored_form(name: &str, value: &impl Serialize) -> Result<Payload, Failure> {
     })
 }
 
-fn read<T: DeserializeOwned>(name: &str, value: &Payload) -> Result<T, Failure> {
+/// Reads a stored value.
+pub(crate) fn read<T: DeserializeOwned>(name: &str, value: &Payload) -> Result<T, Failure> {
     value.read().map_err(|error| {
         Failure::give_up(
             "replay_mismatch",

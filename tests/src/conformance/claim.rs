@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
-use lovage_core::broker::{Broker, Claim, Wake};
+use lovage_core::broker::{Claim, Wake};
 use lovage_core::clock;
 use lovage_core::error::BrokerError;
 use lovage_core::id::{JobId, QueueName, Tenant, WorkerId};
@@ -15,11 +15,9 @@ use lovage_core::outcome::Outcome;
 use lovage_core::payload::Payload;
 use lovage_core::status::Status;
 
-use crate::harness::{Harness, SOON};
+use crate::harness::{Harness, MOMENT};
 
 const DELAY: Duration = Duration::from_secs(5);
-/// Shorter than what a case waits for something that must not happen.
-const MOMENT: Duration = Duration::from_millis(50);
 
 fn delayed(h: &Harness, by: Duration) -> NewJob {
     NewJob {
@@ -444,26 +442,11 @@ pub(crate) async fn a_job_started_in_time_may_end_late(h: Harness) {
     assert_eq!(h.status(claimed.job.id).await, Status::Succeeded);
 }
 
-async fn wakes_for_work(broker: Arc<dyn Broker>, worker: WorkerId) {
-    let queue = QueueName::default();
-    let woken = broker.wake(&queue, &worker, true, SOON * 2).await.unwrap();
-    assert_eq!(woken, Wake::Work);
-}
-
-/// Has a worker wait while `make` makes work; it must be woken.
-async fn woken_by(h: &Harness, worker: WorkerId, make: impl Future<Output = ()>) {
-    let waiting = tokio::spawn(wakes_for_work(Arc::clone(&h.broker), worker));
-    tokio::task::yield_now().await;
-    make.await;
-    let woken = tokio::time::timeout(SOON, waiting).await;
-    woken.expect("the waiting worker is woken").unwrap();
-}
-
 /// C5. A waiting worker is woken by an enqueue, and finds the job.
 pub(crate) async fn an_enqueue_wakes_a_waiting_worker(h: Harness) {
     let worker = h.worker().await;
     for _ in 0..10 {
-        woken_by(&h, worker, async {
+        h.woken_by(worker, async {
             h.enqueue(h.job()).await;
         })
         .await;
@@ -475,26 +458,26 @@ pub(crate) async fn an_enqueue_wakes_a_waiting_worker(h: Harness) {
 pub(crate) async fn work_that_is_there_already_wakes_at_once(h: Harness) {
     let worker = h.worker().await;
     h.enqueue(h.job()).await;
-    woken_by(&h, worker, async {}).await;
+    h.woken_by(worker, async {}).await;
 }
 
 /// C5. A job handed back, one queued again and a resumed queue wake too.
 pub(crate) async fn whatever_makes_work_wakes_a_waiting_worker(h: Harness) {
     let (holder, claimed) = h.running(h.job()).await;
     let worker = h.worker().await;
-    woken_by(&h, worker, async {
+    h.woken_by(worker, async {
         h.settle(&claimed, Outcome::Release).await;
     })
     .await;
     let claimed = h.claim_one(holder).await;
     h.settle(&claimed, Outcome::Cancelled).await;
-    woken_by(&h, worker, async {
+    h.woken_by(worker, async {
         h.broker.redrive(&claimed.job.id).await.unwrap();
     })
     .await;
     let queue = QueueName::default();
     h.broker.pause(&queue, true).await.unwrap();
-    woken_by(&h, worker, async {
+    h.woken_by(worker, async {
         h.broker.pause(&queue, false).await.unwrap();
     })
     .await;

@@ -1,7 +1,7 @@
 //! What watchers see.
 
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use lovage_core::checkpoint::Checkpoint;
 use lovage_core::event::{EventPage, NewEvent};
@@ -12,9 +12,7 @@ use lovage_core::payload::Payload;
 use lovage_core::status::Status;
 use tokio::task::JoinHandle;
 
-use crate::harness::{Harness, SOON};
-
-const MOMENT: Duration = Duration::from_millis(50);
+use crate::harness::{Harness, MOMENT, SOON};
 
 fn note(number: usize) -> NewEvent {
     NewEvent {

@@ -9,17 +9,26 @@
     reason = "in a case, an error of the store is a broken promise"
 )]
 
+mod bounds;
 mod cancel;
 mod checkpoint;
+mod children;
 mod claim;
 mod enqueue;
 mod events;
+mod expiry;
 mod lease;
+mod limit;
 mod query;
 mod settle;
+mod signal;
+mod unreadable;
 mod upkeep;
 
+use std::future::Future;
+
 use futures_util::future::BoxFuture;
+use futures_util::{StreamExt, stream};
 
 use crate::harness::Harness;
 
@@ -47,6 +56,30 @@ pub async fn check(name: &str, harness: Option<Harness>) {
     if let Some(harness) = harness {
         (case.run)(harness).await;
     }
+}
+
+/// Cases that run at once in [`check_all`].
+const AT_ONCE: usize = 8;
+
+/// Runs every case, some at a time, each on an empty store that `fresh` gives:
+/// for servers that take too long to start to be started for every case.
+///
+/// # Panics
+/// Names the cases whose promises the store breaks.
+pub async fn check_all<F>(fresh: impl Fn() -> F)
+where
+    F: Future<Output = Harness> + Send + 'static,
+{
+    let mut runs = Vec::with_capacity(CASES.len());
+    for case in CASES {
+        let harness = fresh();
+        let run = async move { (case.run)(harness.await).await };
+        runs.push(async move { (case.name, tokio::spawn(run).await) });
+    }
+    let ended: Vec<_> = stream::iter(runs).buffer_unordered(AT_ONCE).collect().await;
+    let broken = ended.iter().filter(|(_, ended)| ended.is_err());
+    let broken: Vec<&str> = broken.map(|(name, _)| *name).collect();
+    assert!(broken.is_empty(), "broken promises: {broken:#?}");
 }
 
 /// Makes one `#[tokio::test]` per promise for a store.
@@ -172,6 +205,104 @@ macro_rules! broker_conformance {
                 a_job_cancelled_before_its_time_and_redriven_is_given_once: "C1",
                 a_claim_and_a_cancel_at_once_agree: "C1",
             }
+            limit {
+                lanes_share_by_weight: "C3",
+                one_claim_shares_by_weight: "C3",
+                a_light_tenant_is_not_starved: "C3",
+                new_weights_hold_from_now_on: "C3",
+                a_queue_runs_no_more_at_once_than_its_limit: "C6",
+                every_end_of_an_attempt_frees_its_place: "C6",
+                a_lower_limit_lets_running_jobs_go_on: "C6",
+                concurrent_claims_stay_within_the_limits: "C6",
+                a_queue_starts_no_more_per_time_than_its_rate: "C6",
+                a_job_started_again_counts_again: "C6",
+                a_claim_says_when_the_rate_allows_the_next: "C6",
+                a_full_queue_names_no_time: "C6",
+                only_another_rate_starts_anew: "C6",
+                limits_last_over_restarts: "C6",
+                limits_belong_to_one_queue: "C6",
+                a_freed_place_wakes_a_waiting_worker: "C6",
+                jobs_held_back_wake_nobody: "C6",
+                jobs_held_back_keep_their_order: "C6",
+                a_paused_queue_keeps_its_limits: "C4",
+            }
+            children {
+                children_wait_in_their_parents_queue: "P2",
+                a_spawn_is_an_event_of_the_parent: "P2",
+                a_group_is_stored_once: "P2",
+                an_empty_group_is_waited_for_by_nobody: "P2",
+                a_parent_goes_on_when_its_children_are_over: "P2",
+                a_parent_whose_children_are_over_does_not_wait: "P2",
+                the_first_failure_is_enough: "P2",
+                without_a_failure_the_last_child_ends_the_wait: "P2",
+                a_child_cancelled_in_its_lane_is_over: "P2",
+                a_child_cancelled_while_it_runs_is_over: "P2",
+                a_child_that_ran_out_is_over: "P2",
+                a_child_that_a_claim_finds_too_late_is_over: "P2",
+                a_child_that_goes_on_is_not_over: "P2",
+                children_that_end_at_once_queue_their_parent_once: "P2",
+                the_end_of_a_child_sent_again_changes_nothing: "P2",
+                a_parent_waits_no_longer_than_its_time: "P2",
+                a_redriven_child_is_waited_for_again: "P2",
+                a_waiting_parent_survives_a_restart: "P2",
+                children_and_parents_wake_a_waiting_worker: "P2",
+                children_have_children: "P2",
+                a_job_whose_id_is_taken_stands_for_the_child: "P2",
+                whoever_lost_a_job_spawns_nothing: "L3",
+                a_job_without_children_has_none: "P2",
+                a_forgotten_child_has_ended: "P2",
+                a_cancelled_parent_takes_its_children_with_it: "K1",
+                a_running_parent_is_asked_and_its_children_are_cancelled: "K1",
+                a_cancel_too_late_leaves_the_children: "K1",
+                a_redriven_parent_takes_its_failed_children_with_it: "S3",
+                a_later_attempt_reads_its_childrens_results: "S4",
+            }
+            signal {
+                a_signal_reaches_a_waiting_job: "P3",
+                a_signal_before_the_wait_is_kept: "P3",
+                the_first_value_of_a_signal_stays: "P3",
+                one_of_many_values_at_once_is_delivered: "P3",
+                another_name_does_not_end_the_wait: "P3",
+                a_signal_does_not_end_another_wait: "P3",
+                a_signal_stands_in_order_among_checkpoints: "P3",
+                a_signal_that_comes_too_late_says_so: "P3",
+                a_job_waits_for_a_signal_no_longer_than_its_time: "P3",
+                a_signal_wakes_workers_and_watchers: "P3",
+                a_signal_through_another_process_arrives: "P3",
+                a_redriven_job_keeps_its_signals: "P3",
+                a_job_that_waits_for_a_signal_can_be_cancelled: "P1",
+            }
+            expiry {
+                an_unclaimed_job_ends_in_time: "E4",
+                a_job_of_a_paused_queue_ends_in_time: "E4",
+                a_started_job_does_not_expire: "E4",
+                a_late_job_lets_go_of_what_it_held: "E4",
+                a_redriven_job_does_not_expire_again: "E4",
+                any_number_of_late_jobs_is_ended: "E4",
+                a_sweep_and_a_claim_end_a_late_job_once: "E4",
+            }
+            unreadable {
+                a_damaged_record_goes_to_the_dead_list: "D1",
+                a_record_without_a_head_goes_to_the_dead_list: "D1",
+                an_unreadable_child_has_failed: "D1",
+                a_record_of_a_newer_program_is_left_to_it: "D1",
+                a_listing_leaves_out_what_cannot_be_read: "D1",
+                a_sweep_goes_on_behind_what_cannot_be_read: "D1",
+            }
+            bounds {
+                an_input_is_bounded: "E1",
+                a_batch_is_bounded: "E1",
+                a_batch_of_settles_is_bounded: "S1",
+                the_largest_result_is_kept: "S1",
+                a_checkpoint_is_bounded: "S4",
+                a_signal_is_bounded: "P3",
+                children_are_bounded: "P2",
+                weights_are_bounded: "C6",
+                the_longest_names_and_keys_are_kept: "E1",
+                the_longest_group_and_signal_names_are_kept: "P2",
+                a_page_of_a_listing_is_bounded: "Q2",
+                the_events_of_a_job_are_bounded: "V1",
+            }
             events {
                 events_have_one_increasing_sequence: "V1",
                 a_cursor_misses_nothing_and_repeats_nothing: "V1",
@@ -238,6 +369,7 @@ macro_rules! broker_conformance {
 mod tests {
     use std::collections::BTreeSet;
     use std::sync::Arc;
+    use std::time::Duration;
 
     use lovage_core::{invariant, limits};
 
@@ -252,6 +384,23 @@ mod tests {
         let model = ModelBroker::new(clock.clone(), lease * 2);
         let harness = Harness::new(Arc::new(model), clock, lease);
         check("a_silent_worker_loses_all_its_jobs", Some(harness)).await;
+    }
+
+    #[tokio::test]
+    async fn all_cases_run_and_the_broken_ones_are_named() {
+        let fresh = |lease: Duration| {
+            let clock = ManualClock::default();
+            let model = ModelBroker::new(clock.clone(), lease);
+            async move { Harness::new(Arc::new(model), clock, limits::LEASE) }
+        };
+        check_all(|| fresh(limits::LEASE)).await;
+        let broken = tokio::spawn(check_all(move || fresh(limits::LEASE * 2))).await;
+        let told = broken.unwrap_err().into_panic();
+        let told = told.downcast_ref::<String>().unwrap();
+        assert!(
+            told.contains("a_silent_worker_loses_all_its_jobs"),
+            "{told}"
+        );
     }
 
     #[tokio::test]

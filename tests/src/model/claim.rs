@@ -1,6 +1,7 @@
 //! Lanes, and who is served next.
 
 use std::cmp::Reverse;
+use std::time::Duration;
 
 use jiff::Timestamp;
 use lovage_core::broker::{Claim, Claimed, Claims};
@@ -14,11 +15,11 @@ use super::stored::Stored;
 
 impl State {
     pub(super) fn claim(&mut self, ask: &Claim, like: &[JobId], now: Timestamp) -> Claims {
+        self.new_front();
         self.promote(&ask.queue, now);
         let mut claimed = Vec::new();
-        let paused = self.queue(&ask.queue).paused;
-        let want = if paused { 0 } else { ask.want };
-        while claimed.len() < want.min(limits::BATCH_MAX) {
+        let want = ask.want.min(limits::BATCH_MAX);
+        while claimed.len() < want && self.room(&ask.queue, now) > 0 {
             let Some(id) = self.next_in_line(&ask.queue, like) else {
                 break;
             };
@@ -28,16 +29,21 @@ impl State {
                 None => claimed.push(given),
             }
         }
-        let due = self
-            .jobs
-            .values()
-            .filter(|stored| stored.job.queue == ask.queue)
-            .filter_map(Stored::due)
-            .min();
         Claims {
             claimed,
-            next_due: due.map(|at| at.duration_since(now).try_into().unwrap_or_default()),
+            next_due: self.next_due(&ask.queue, now),
         }
+    }
+
+    /// Time until a job of the queue is due, or the queue's rate lets go one that is queued.
+    fn next_due(&self, queue: &QueueName, now: Timestamp) -> Option<Duration> {
+        let jobs = self.jobs.values();
+        let due = jobs
+            .filter(|stored| stored.job.queue == *queue)
+            .filter_map(Stored::due)
+            .min();
+        let due = due.map(|at| at.duration_since(now).try_into().unwrap_or_default());
+        due.into_iter().chain(self.rate_wait(queue, now)).min()
     }
 
     /// Gives a job a place in its lane, if it is queued. A lane that was empty
@@ -109,7 +115,7 @@ impl State {
             .map(|stored| stored.job.id)
     }
 
-    /// `Queued` to `Running`; the lane pays with one unit of its time.
+    /// `Queued` to `Running`; the lane pays with its time, the more the less it weighs.
     fn take(&mut self, id: &JobId, worker: WorkerId, now: Timestamp) -> Claimed {
         let stored = self.jobs.get_mut(id).expect("it was just found");
         let token = LeaseToken {
@@ -120,9 +126,11 @@ impl State {
         stored.running = Some(token);
         stored.progress = None;
         let (lane, given) = (stored.lane(), stored.given());
+        let step = self.weight(&lane).step();
         let served = self.served.entry(lane.clone()).or_default();
-        self.band_time.insert((lane.0, lane.1), *served);
-        *served += 1;
+        self.band_time.insert((lane.0.clone(), lane.1), *served);
+        *served += step;
+        self.start(&lane.0, now);
         given.expect("it was just taken")
     }
 }

@@ -7,6 +7,7 @@ use lovage_core::broker::Wake;
 use lovage_core::error::BrokerError;
 use lovage_core::id::{JobId, QueueName, WorkerId};
 use lovage_core::job::Job;
+use lovage_core::limits;
 use lovage_core::query::{Filter, JobPage, Page, QueueStats};
 use lovage_core::status::Status;
 
@@ -32,8 +33,9 @@ impl State {
             .filter(|(place, _)| after.is_none_or(|after| *place > after))
             .collect();
         jobs.sort_by_key(|(place, _)| *place);
-        let more = jobs.len() > page.limit;
-        jobs.truncate(page.limit);
+        let limit = page.limit.min(limits::LIST_PAGE_MAX);
+        let more = jobs.len() > limit;
+        jobs.truncate(limit);
         let next = jobs.last().filter(|_| more).map(|(place, _)| cursor(place));
         Ok(JobPage {
             next,
@@ -64,6 +66,7 @@ impl State {
         queue: &QueueName,
         worker: &WorkerId,
         work: bool,
+        now: Timestamp,
     ) -> Option<Wake> {
         let cancelled: Vec<JobId> = self
             .jobs
@@ -79,9 +82,8 @@ impl State {
         if !cancelled.is_empty() {
             return Some(Wake::Cancel(cancelled));
         }
-        let paused = self.queues.get(queue).is_some_and(|queue| queue.paused);
         let any = self.next_in_line(queue, &[]).is_some();
-        (work && any && !paused).then_some(Wake::Work)
+        (work && any && self.room(queue, now) > 0).then_some(Wake::Work)
     }
 }
 

@@ -1,4 +1,4 @@
-//! How attempts end: by settle, sweep, cancel and expiry; and redrive.
+//! How jobs and attempts end: by settle, sweep, cancel and expiry; and redrive.
 
 use std::time::Duration;
 
@@ -14,7 +14,7 @@ use lovage_core::limits;
 use lovage_core::status::Status;
 
 use super::state::State;
-use super::stored::{Stored, plain_event};
+use super::stored::{Stored, has_failed, plain_event};
 
 impl State {
     pub(super) fn settle(&mut self, settle: &Settle, now: Timestamp) -> Settled {
@@ -40,7 +40,8 @@ impl State {
         Settled::Done
     }
 
-    /// Ends the running attempt of a job. All that a settle changes changes here.
+    /// Ends the running attempt of a job, or the job itself. All that a settle
+    /// changes changes here, the parents included.
     pub(super) fn end(&mut self, id: &JobId, next: &Next, now: Timestamp) {
         let stored = self.jobs.get_mut(id).expect("the caller holds it");
         let running = Job {
@@ -58,8 +59,19 @@ impl State {
         if job.status.is_final() {
             self.free_unique(&job);
             self.count(&job);
+            self.tell_parents(&job);
         }
         self.enter_lane(id, matches!(next, Next::Requeue { front: true, .. }));
+        self.go_on(id);
+    }
+
+    /// Queues a waiting job ahead of its lane, if what it waits for is there.
+    pub(super) fn go_on(&mut self, id: &JobId) {
+        let stored = self.jobs.get_mut(id).filter(|stored| stored.may_go_on());
+        if let Some(stored) = stored {
+            stored.job = lifecycle::promote(&stored.job);
+            self.enter_lane(id, true);
+        }
     }
 
     fn count(&mut self, job: &Job) {
@@ -71,10 +83,23 @@ impl State {
         }
     }
 
+    /// Cancels a job that is not over, its unfinished children first.
     pub(super) fn cancel(&mut self, id: &JobId, now: Timestamp) -> CancelReply {
-        let Some(stored) = self.live_mut(id, now) else {
+        let Some(stored) = self.live(id, now) else {
             return CancelReply::NotFound;
         };
+        if !stored.job.status.is_final() {
+            let children = stored.children.clone();
+            let unfinished = children.iter().filter(|child| child.ended.is_none());
+            for child in unfinished {
+                self.cancel(&child.id, now);
+            }
+        }
+        self.cancel_alone(id, now)
+    }
+
+    fn cancel_alone(&mut self, id: &JobId, now: Timestamp) -> CancelReply {
+        let stored = self.jobs.get_mut(id).expect("it is not gone");
         match lifecycle::cancel(&stored.shown()) {
             Cancel::TooLate => CancelReply::TooLate(stored.job.status),
             Cancel::Now(next) => {
@@ -91,6 +116,7 @@ impl State {
         }
     }
 
+    /// Queues a job again whose status allows it, its failed and cancelled children first.
     pub(super) fn redrive(&mut self, id: &JobId, now: Timestamp) -> RedriveReply {
         let Some(stored) = self.live(id, now) else {
             return RedriveReply::NotFound;
@@ -98,10 +124,19 @@ impl State {
         let Some(job) = lifecycle::redrive(&stored.shown()) else {
             return RedriveReply::Refused(stored.shown().status);
         };
+        let children = stored.children.clone();
+        for child in children.iter().filter(|child| has_failed(child)) {
+            self.redrive(&child.id, now);
+        }
+        self.redrive_alone(id, job, now)
+    }
+
+    fn redrive_alone(&mut self, id: &JobId, job: Job, now: Timestamp) -> RedriveReply {
         if let Some(holder) = self.unique_holder(&job, now) {
             return RedriveReply::Duplicate(holder);
         }
         self.hold_unique(&job, now);
+        self.tell_parents(&job);
         if let Some(stored) = self.jobs.get_mut(id) {
             let ended = stored.job.final_event();
             stored.append(ended.as_slice(), now);
@@ -125,7 +160,7 @@ impl State {
             self.workers.remove(worker);
         }
         let mut swept = Swept::default();
-        self.front -= 1;
+        self.new_front();
         for id in self.running(|state, stored, token| {
             let worker = (stored.job.queue.clone(), token.worker);
             !state.workers.contains_key(&worker)
@@ -141,7 +176,26 @@ impl State {
             self.end(&id, &lifecycle::cancel_overdue(), now);
             swept.cancelled.push(id);
         }
+        swept.expired = self.expire(now);
         swept
+    }
+
+    /// Ends jobs that were not started in time, as many of each queue as one sweep takes.
+    fn expire(&mut self, now: Timestamp) -> Vec<JobId> {
+        let queues: Vec<QueueName> = self.queues.keys().cloned().collect();
+        let mut expired = Vec::new();
+        for queue in queues {
+            let jobs = self.jobs.values();
+            let late = jobs.filter(|stored| stored.job.queue == queue && stored.is_late(now));
+            let late = late.take(limits::EXPIRED_JOBS_MAX);
+            expired.extend(late.map(|stored| stored.job.clone()));
+        }
+        for job in &expired {
+            if let Some(next) = lifecycle::expire(job, now) {
+                self.end(&job.id, &next, now);
+            }
+        }
+        expired.into_iter().map(|job| job.id).collect()
     }
 
     /// Running jobs of which `test` holds, as many as one sweep takes.

@@ -20,10 +20,12 @@ pub(super) struct State {
     pub(super) workers: BTreeMap<(QueueName, WorkerId), Timestamp>,
     pub(super) unique: HashMap<Key, UniqueHold>,
     pub(super) idempotency: HashMap<Key, Remembered>,
-    /// Jobs served to a lane, as its virtual time.
-    pub(super) served: HashMap<Lane, u64>,
+    /// Virtual time of a lane: it moves with every job given.
+    pub(super) served: HashMap<Lane, i64>,
     /// Virtual time of the last served lane of a band: where a lane that was empty starts.
-    pub(super) band_time: HashMap<(QueueName, Priority), u64>,
+    pub(super) band_time: HashMap<(QueueName, Priority), i64>,
+    /// When a queue's rate expects its next job, in microseconds.
+    pub(super) next_us: HashMap<QueueName, i64>,
     /// Next place at the back and at the front of the lanes.
     pub(super) back: i64,
     pub(super) front: i64,
@@ -49,7 +51,12 @@ pub(super) struct Remembered {
 }
 
 impl State {
-    /// The queue's pause and totals; its live counts stay 0, they are counted when asked for.
+    /// What is put to the front from now on goes ahead of what was put there before.
+    pub(super) fn new_front(&mut self) {
+        self.front -= 1;
+    }
+
+    /// The queue's pause, limits and totals; its live counts stay 0, they are counted when asked for.
     pub(super) fn queue(&mut self, queue: &QueueName) -> &mut QueueStats {
         self.queues
             .entry(queue.clone())

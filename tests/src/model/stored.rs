@@ -3,15 +3,15 @@
 use std::collections::VecDeque;
 
 use jiff::Timestamp;
-use lovage_core::broker::Claimed;
-use lovage_core::checkpoint::Checkpoint;
+use lovage_core::broker::{Child, Claimed};
+use lovage_core::checkpoint::{Checkpoint, signal_step};
 use lovage_core::event::{Event, EventPage, NewEvent, kind};
 use lovage_core::job::{Idempotency, Job, Progress};
 use lovage_core::lease::{Lease, LeaseToken};
 use lovage_core::lifecycle;
 use lovage_core::limits;
 use lovage_core::payload::Payload;
-use lovage_core::status::Status;
+use lovage_core::status::{Status, WaitReason};
 
 use super::state::Lane;
 
@@ -31,6 +31,9 @@ pub(super) struct Stored {
     /// The token of the settle that was the last thing to end an attempt.
     pub(super) settled: Option<LeaseToken>,
     pub(super) checkpoints: Vec<Checkpoint>,
+    /// Names of the groups that were spawned.
+    pub(super) groups: Vec<String>,
+    pub(super) children: Vec<Child>,
     pub(super) events: VecDeque<Event>,
     pub(super) seq: u64,
 }
@@ -47,6 +50,8 @@ impl Stored {
             cancel_told: false,
             settled: None,
             checkpoints: Vec::new(),
+            groups: Vec::new(),
+            children: Vec::new(),
             events: VecDeque::new(),
             seq: 0,
         }
@@ -84,9 +89,41 @@ impl Stored {
     pub(super) fn due(&self) -> Option<Timestamp> {
         match self.job.status {
             Status::Scheduled => self.job.run_at,
-            Status::Waiting => self.job.waiting.map(|waiting| waiting.until),
+            Status::Waiting => self.job.waiting.as_ref().map(|waiting| waiting.until),
             _ => None,
         }
+    }
+
+    /// Whether it was not started in time.
+    pub(super) fn is_late(&self, now: Timestamp) -> bool {
+        let over = self.job.status.is_final() || self.running.is_some();
+        !over && lifecycle::expire(&self.job, now).is_some()
+    }
+
+    /// Whether what it waits for is there, before its time.
+    pub(super) fn may_go_on(&self) -> bool {
+        let Some(waiting) = &self.job.waiting else {
+            return false;
+        };
+        match &waiting.reason {
+            WaitReason::Backoff | WaitReason::Limit => false,
+            WaitReason::Signal(name) => self.signal(name).is_some(),
+            WaitReason::Children(join) => {
+                let ended = |test: fn(&Child) -> bool| {
+                    self.children.iter().filter(|child| test(child)).count() as u64
+                };
+                let unfinished = ended(|child| child.ended.is_none());
+                lifecycle::joined(*join, unfinished, ended(has_failed))
+            }
+        }
+    }
+
+    /// The value of a signal that came.
+    pub(super) fn signal(&self, name: &str) -> Option<&Payload> {
+        let step = signal_step(name);
+        let mut kept = self.checkpoints.iter();
+        let kept = kept.find(|kept| kept.occurrence == 0 && kept.step == step);
+        kept.map(|kept| &kept.value)
     }
 
     pub(super) fn lane(&self) -> Lane {
@@ -151,6 +188,11 @@ impl Stored {
             ended: self.job.status.is_final() && reached >= last,
         }
     }
+}
+
+/// Whether a child failed or was cancelled.
+pub(super) fn has_failed(child: &Child) -> bool {
+    matches!(child.ended, Some(Status::Failed | Status::Cancelled))
 }
 
 /// An event of the engine that says all by its type.

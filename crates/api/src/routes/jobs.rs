@@ -312,7 +312,8 @@ pub(crate) async fn retry(
     }
 }
 
-async fn as_it_stands(state: &State, id: &JobId) -> Result<Response, ApiError> {
+/// `202` with the job after what was asked of it.
+pub(crate) async fn as_it_stands(state: &State, id: &JobId) -> Result<Response, ApiError> {
     let job = state.broker.get(id).await?.ok_or(ApiError::JobUnknown)?;
     Ok(accepted(state, &job))
 }

@@ -2,8 +2,10 @@
 
 pub(crate) mod batches;
 pub(crate) mod checkpoints;
+pub(crate) mod children;
 pub(crate) mod events;
 pub(crate) mod health;
 pub(crate) mod jobs;
 pub(crate) mod queues;
 pub(crate) mod result;
+pub(crate) mod signals;

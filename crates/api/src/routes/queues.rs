@@ -1,14 +1,15 @@
-//! `/v1/queues`: what each holds, pause and resume.
+//! `/v1/queues`: what each holds, pause and resume, limits.
 
 use axum::Json;
 use axum::extract::State as Extract;
-use lovage_client::wire::{Problem, QueueList, QueueView};
+use lovage_client::wire::{LimitsRequest, Problem, QueueList, QueueView};
 use lovage_core::id::QueueName;
 use lovage_core::query::QueueStats;
 
-use crate::body::NoBody;
+use crate::body::{JsonText, NoBody};
 use crate::convert;
 use crate::error::ApiError;
+use crate::limits::queue_limits;
 use crate::params::{Params, Segment};
 use crate::state::State;
 
@@ -63,12 +64,48 @@ pub(crate) async fn resume(
 
 async fn set(state: &State, queue: QueueName, paused: bool) -> Result<Json<QueueView>, ApiError> {
     state.broker.pause(&queue, paused).await?;
-    let stats = state.broker.stats().await?;
-    let found = stats.into_iter().find(|stats| stats.queue == queue);
-    let stats = found.unwrap_or(QueueStats {
-        queue,
+    let untouched = QueueStats {
         paused,
         ..QueueStats::default()
-    });
+    };
+    as_it_stands(state, queue, untouched).await
+}
+
+/// Limit what a queue gives to workers, in place of its limits before.
+///
+/// What is absent or null is not limited. Running jobs go on. Lasts over restarts.
+#[utoipa::path(
+    put, path = "/v1/queues/{queue}/limits", tag = "queues", operation_id = "limit_queue", request_body = LimitsRequest,
+    params(("queue" = String, Path)),
+    responses(
+        (status = 200, body = QueueView),
+        (status = 400, body = Problem, content_type = "application/problem+json", description = "Not JSON, or not UTF-8"),
+        (status = 415, body = Problem, content_type = "application/problem+json", description = "Not sent as application/json"),
+        (status = 422, body = Problem, content_type = "application/problem+json", description = "Not a name of a queue, or an unknown or wrong field"),
+    )
+)]
+pub(crate) async fn limit(
+    Extract(state): Extract<State>,
+    Segment(queue): Segment<QueueName>,
+    text: JsonText,
+) -> Result<Json<QueueView>, ApiError> {
+    let limits = queue_limits(text.read()?)?;
+    state.broker.limit(&queue, &limits).await?;
+    let untouched = QueueStats {
+        limits,
+        ..QueueStats::default()
+    };
+    as_it_stands(&state, queue, untouched).await
+}
+
+/// The queue as the store shows it; where it does not know it, `untouched`.
+async fn as_it_stands(
+    state: &State,
+    queue: QueueName,
+    untouched: QueueStats,
+) -> Result<Json<QueueView>, ApiError> {
+    let stats = state.broker.stats().await?;
+    let found = stats.into_iter().find(|stats| stats.queue == queue);
+    let stats = found.unwrap_or(QueueStats { queue, ..untouched });
     Ok(Json(convert::queue(&stats)))
 }

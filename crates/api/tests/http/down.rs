@@ -7,8 +7,8 @@ use async_trait::async_trait;
 use lovage_api::ApiConfig;
 use lovage_client::wire::Health;
 use lovage_core::broker::{
-    Broker, CancelReply, Claim, Claimed, Claims, Enqueued, RedriveReply, Settle, Settled, Swept,
-    Wake,
+    Broker, CancelReply, Child, Claim, Claimed, Claims, Enqueued, RedriveReply, Settle, Settled,
+    SignalReply, Spawn, Swept, Wake,
 };
 use lovage_core::checkpoint::Checkpoint;
 use lovage_core::error::BrokerError;
@@ -16,9 +16,12 @@ use lovage_core::event::{EventPage, NewEvent};
 use lovage_core::id::{JobId, QueueName, WorkerId};
 use lovage_core::job::{Job, NewJob};
 use lovage_core::lease::Lease;
+use lovage_core::payload::Payload;
 use lovage_core::query::{Filter, JobPage, Page, QueueStats};
+use lovage_core::queue::QueueLimits;
 use lovage_tests::clock::ManualClock;
 use lovage_tests::harness::Harness;
+use serde_json::json;
 
 use crate::support::{Server, body, header, problem};
 
@@ -55,6 +58,7 @@ async fn a_store_that_is_away_full_or_read_only_is_503_and_any_other_failure_500
     for (error, status, code) in cases {
         let server = server(error).await;
         let path = format!("/v1/jobs/{}", uuid::Uuid::nil());
+        let signal = json!({"name": "approval"});
         for response in [
             server.post_json("/v1/jobs", &body()).await,
             server.get("/v1/jobs").await,
@@ -63,7 +67,10 @@ async fn a_store_that_is_away_full_or_read_only_is_503_and_any_other_failure_500
             server.get(&format!("{path}/events")).await,
             server.post(&format!("{path}/cancel")).await,
             server.post(&format!("{path}/retry")).await,
+            server.get(&format!("{path}/children")).await,
+            server.post_json(&format!("{path}/signals"), &signal).await,
             server.get("/v1/queues").await,
+            server.put_json("/v1/queues/q/limits", &json!({})).await,
         ] {
             assert_eq!(response.status(), status, "{}", response.url());
             if status == 503 {
@@ -133,6 +140,15 @@ impl Broker for Down {
     async fn emit(&self, _: &Lease, _: &[NewEvent]) -> Result<(), BrokerError> {
         Err((self.0)())
     }
+    async fn spawn(&self, _: &Spawn) -> Result<(), BrokerError> {
+        Err((self.0)())
+    }
+    async fn children(&self, _: &JobId) -> Result<Vec<Child>, BrokerError> {
+        Err((self.0)())
+    }
+    async fn signal(&self, _: &JobId, _: &str, _: &Payload) -> Result<SignalReply, BrokerError> {
+        Err((self.0)())
+    }
     async fn settle(&self, _: &[Settle]) -> Result<Vec<Settled>, BrokerError> {
         Err((self.0)())
     }
@@ -164,6 +180,9 @@ impl Broker for Down {
         Err((self.0)())
     }
     async fn pause(&self, _: &QueueName, _: bool) -> Result<(), BrokerError> {
+        Err((self.0)())
+    }
+    async fn limit(&self, _: &QueueName, _: &QueueLimits) -> Result<(), BrokerError> {
         Err((self.0)())
     }
     async fn reclaim(&self) -> Result<Swept, BrokerError> {

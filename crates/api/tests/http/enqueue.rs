@@ -22,7 +22,10 @@ async fn an_accepted_job_is_answered_with_its_place_and_itself() {
     );
     assert_eq!(job["links"]["self"], location.as_str());
     assert_eq!(job["state"], "queued");
-    assert_eq!(job["waiting"], json!({"reason": "queued", "until": null}));
+    assert_eq!(
+        job["waiting"],
+        json!({"reason": "queued", "signal": null, "until": null})
+    );
     assert_eq!(
         (&job["attempt"], &job["attempts_max"]),
         (&json!(0), &json!(4))

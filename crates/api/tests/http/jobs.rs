@@ -1,7 +1,7 @@
-//! Poll, wait, list, cancel, run again, queues.
+//! Poll, wait, list, cancel, run again.
 
 use lovage_client::ListQuery;
-use lovage_client::wire::{JobList, JobState, JobView, QueueList, QueueView};
+use lovage_client::wire::{JobList, JobState, JobView};
 use lovage_core::attempt::JobError;
 use lovage_core::checkpoint::Checkpoint;
 use lovage_core::outcome::Outcome;
@@ -10,7 +10,7 @@ use reqwest::Method;
 use serde_json::{Value, json};
 use tokio::time::timeout;
 
-use crate::support::{SOON, Server, body, errors, event, header, problem, request};
+use crate::support::{SOON, Server, errors, event, header, problem, request};
 
 #[tokio::test]
 async fn an_unchanged_job_is_not_sent_again() {
@@ -127,7 +127,7 @@ async fn a_wait_whose_time_is_up_answers_with_the_job_as_it_is() {
 async fn an_unknown_id_is_404_and_what_is_no_id_is_422() {
     let server = Server::start().await;
     let unknown = uuid::Uuid::from_u128(5);
-    for rest in ["", "/result", "/events", "/checkpoints"] {
+    for rest in ["", "/result", "/events", "/checkpoints", "/children"] {
         let response = server.get(&format!("/v1/jobs/{unknown}{rest}")).await;
         assert_eq!(response.status(), 404, "{rest}");
         assert_eq!(problem(response).await.code, "job_unknown");
@@ -345,31 +345,4 @@ async fn what_the_steps_stored_is_shown_in_order() {
     assert!(text.contains("\"value\":{ \"a\": 1.50 }"), "{text}");
     let list: Value = serde_json::from_str(&text).unwrap();
     assert_eq!(list["checkpoints"][1]["occurrence"], 1);
-}
-
-#[tokio::test]
-async fn a_queue_is_paused_and_resumed_and_shows_what_it_holds() {
-    let server = Server::start().await;
-    server.post_json("/v1/jobs", &body()).await;
-    let paused: QueueView = server
-        .post("/v1/queues/default/pause")
-        .await
-        .json()
-        .await
-        .unwrap();
-    assert!(paused.paused);
-    assert_eq!((paused.queued, paused.queue.as_str()), (1, "default"));
-    let worker = server.store.worker().await;
-    assert_eq!(server.store.claim(worker, 1).await.len(), 0);
-    let resumed: QueueView = server
-        .post("/v1/queues/default/resume")
-        .await
-        .json()
-        .await
-        .unwrap();
-    assert!(!resumed.paused);
-    assert_eq!(server.store.claim(worker, 1).await.len(), 1);
-    let list: QueueList = server.get("/v1/queues").await.json().await.unwrap();
-    assert_eq!((list.queues[0].running, list.queues[0].queued), (1, 0));
-    assert_eq!(server.post("/v1/queues/A%20B/pause").await.status(), 422);
 }

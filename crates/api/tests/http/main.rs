@@ -4,11 +4,14 @@
 
 mod batches;
 mod bounds;
+mod children;
 mod down;
 mod enqueue;
 mod events;
 mod jobs;
 mod lifecycle;
 mod openapi;
+mod queues;
 mod result;
+mod signals;
 mod support;

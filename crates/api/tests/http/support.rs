@@ -97,6 +97,11 @@ impl Server {
         call.send().await.unwrap()
     }
 
+    pub(crate) async fn put_json(&self, path: &str, body: &Value) -> Response {
+        let call = self.call(Method::PUT, path).json(body);
+        call.send().await.unwrap()
+    }
+
     /// Posts a job as text.
     pub(crate) async fn post_text(&self, body: impl Into<reqwest::Body>) -> Response {
         let call = self.call(Method::POST, "/v1/jobs");
@@ -110,10 +115,14 @@ impl Server {
 
     /// A job of the store that a worker runs.
     pub(crate) async fn running(&self) -> Claimed {
+        self.store.running(self.job()).await.1
+    }
+
+    /// A job that is not in the store.
+    pub(crate) fn job(&self) -> NewJob {
         let input = Payload::parse(r#"{"topic":"tides"}"#).unwrap();
         let kind = "script.generate".parse().unwrap();
-        let job = NewJob::new(JobId::at(self.store.now()), kind, input);
-        self.store.running(job).await.1
+        NewJob::new(JobId::at(self.store.now()), kind, input)
     }
 
     /// How many jobs the store holds.

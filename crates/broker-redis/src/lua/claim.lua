@@ -1,25 +1,28 @@
--- Promotes due jobs, then gives the most urgent ones to a worker.
+-- Promotes due jobs, then gives the most urgent ones to a worker, within the queue's limits.
 -- ARGV[2] worker   ARGV[3] jobs wanted   ARGV[4] due jobs promoted at most
--- Returns now, ms until the next due job or -1, and id, token, record of each
---   job; now is -1 when the worker is unknown.
+-- Returns now, ms until a claim may give more or -1, ids of the jobs, the places
+--   (from 0) and numbers of attempts that are not the first, and the records
+--   where they are few; now is -1 when the worker is unknown.
+--
+-- Many records are read by a plain MGET afterwards: every string that enters a
+-- script is hashed whole, which costs more than the round trip.
 local worker, want = ARGV[2], tonumber(ARGV[3])
-local STALE_MAX, LANES_MAX, MEMORY_MAX = 1024, 64, 1000
+local STALE_MAX, LANES_MAX, MEMORY_MAX, FEW = 1024, 64, 1000, 8
 
 local deadline = redis.call('ZSCORE', Q .. 'w', worker)
 if not deadline or tonumber(deadline) < 0 then
-  return {-1, -1, {}}
+  return {-1, -1, {}, {}, {}}
 end
-
-local function job_keys(ids)
-  local keys = {}
-  for i, id in ipairs(ids) do
-    keys[i] = Q .. 'j:' .. id
-  end
-  return keys
+local settings = redis.call('HMGET', Q .. 'n', 'paused', 'concurrency', 'interval', 'burst', 'next')
+if settings[1] then
+  return {now, -1, {}, {}, {}}
 end
 
 local function promote()
   local due = redis.call('ZRANGEBYSCORE', Q .. 'd', '-inf', now, 'LIMIT', 0, ARGV[4])
+  if #due == 0 then
+    return
+  end
   local lanes, order = {}, {}
   for _, member in ipairs(due) do
     local id, lane = string.sub(member, 1, 36), string.sub(member, 38)
@@ -27,9 +30,12 @@ local function promote()
     if letter == 's' or letter == 'w' then
       redis.call('SETRANGE', Q .. 'j:' .. id, 3, 'q')
       count(letter == 's' and 'scheduled' or 'waiting', -1)
+      if letter == 'w' and redis.call('HDEL', Q .. 's:' .. id, 'parked') == 1 then
+        redis.call('ZREM', Q .. 'parents', id)
+      end
       if not lanes[lane] then
         lanes[lane] = {}
-        table.insert(order, lane)
+        order[#order + 1] = lane
       end
       table.insert(lanes[lane], id)
     end
@@ -37,16 +43,47 @@ local function promote()
   for _, lane in ipairs(order) do
     push(lane, lanes[lane], false)
   end
-  if #due > 0 then
-    redis.call('ZREM', Q .. 'd', unpack(due))
+  redis.call('ZREM', Q .. 'd', unpack(due))
+end
+
+-- How many jobs the limits allow now, and µs until the rate allows the next
+-- (`lovage_core::queue::Rate`).
+local interval, burst = tonumber(settings[3] or 0), tonumber(settings[4] or 0)
+local now_us = now * 1000
+local expected = math.max(tonumber(settings[5] or 0), now_us)
+local function room()
+  local free = math.huge
+  if settings[2] then
+    free = math.max(tonumber(settings[2]) - redis.call('HLEN', Q .. 'a'), 0)
   end
+  if interval > 0 then
+    free = math.min(free, math.floor(math.max(now_us + burst * interval - expected, 0) / interval))
+  end
+  return free
+end
+
+-- Virtual time that one job of each lane of a row takes.
+local weighted = redis.call('EXISTS', Q .. 'weights') == 1
+local function steps_of(row)
+  local steps, tenants = {}, {}
+  for i = 1, #row, 2 do
+    steps[#steps + 1] = UNIT
+    tenants[#tenants + 1] = string.sub(row[i], 3)
+  end
+  if weighted then
+    for i, step in ipairs(redis.call('HMGET', Q .. 'weights', unpack(tenants))) do
+      steps[i] = tonumber(step or UNIT)
+    end
+  end
+  return steps
 end
 
 -- Shares `jobs` among lanes of one band: each to the lane that is behind.
-local function share(clocks, jobs)
-  local shares = {}
+local function share(clocks, steps, jobs)
+  local shares, at = {}, {}
   for i = 1, #clocks do
     shares[i] = 0
+    at[i] = clocks[i]
   end
   if #clocks == 1 then
     shares[1] = jobs
@@ -54,20 +91,21 @@ local function share(clocks, jobs)
   end
   for _ = 1, jobs do
     local least = 1
-    for i = 2, #clocks do
-      if clocks[i] + shares[i] < clocks[least] + shares[least] then
+    for i = 2, #at do
+      if at[i] < at[least] then
         least = i
       end
     end
     shares[least] = shares[least] + 1
+    at[least] = at[least] + steps[least]
   end
   return shares
 end
 
 local clocks_served = {}
-local function pop(lane, clock, jobs)
+local function pop(lane, clock, step, jobs)
   local ids = redis.call('LPOP', Q .. 'l:' .. lane, jobs) or {}
-  local after = clock + #ids
+  local after = string.format('%.0f', clock + #ids * step)
   if #ids < jobs or redis.call('EXISTS', Q .. 'l:' .. lane) == 0 then
     redis.call('ZREM', Q .. 'lanes', lane)
     redis.call('HSET', Q .. 'v', lane, after)
@@ -78,35 +116,50 @@ local function pop(lane, clock, jobs)
   end
   if #ids > 0 then
     local priority = string.sub(lane, 1, 1)
-    clocks_served[priority] = math.max(clocks_served[priority] or 0, after - 1)
+    clocks_served[priority] = math.max(clocks_served[priority] or 0, clock + (#ids - 1) * step)
   end
   return ids
 end
 
-local given, held = {}, {}
-local gaps = redis.call('SCARD', Q .. 'z') > 0
+local given, attempts, held = {}, {}, {}
+local gaps = redis.call('EXISTS', Q .. 'z') == 1
+local stamp = string.format(':%.0f', now)
+local owner = worker .. ':'
+local function keys_of(letter, ids)
+  local keys = {}
+  for i = 1, #ids do
+    keys[i] = Q .. letter .. ids[i]
+  end
+  return keys
+end
+
+-- A job without a state hash was never tried.
 local function give(ids)
-  local records = redis.call('MGET', unpack(job_keys(ids)))
-  for i, id in ipairs(ids) do
-    local stale = gaps and redis.call('SREM', Q .. 'z', id) == 1
-    if not stale then
-      count('queued', -1)
-      local record = records[i]
-      if record and string.sub(record, 4, 4) == 'q' then
-        local token = string.format('%s:%d:%.0f', worker, tonumber(string.sub(record, 8, 12)) + 1, now)
-        table.insert(given, id)
-        table.insert(given, token)
-        table.insert(given, record)
-        table.insert(held, id)
-        table.insert(held, token)
+  local tried = redis.call('EXISTS', unpack(keys_of('s:', ids))) > 0
+  local left = 0
+  for i = 1, #ids do
+    local id = ids[i]
+    if not (gaps and redis.call('SREM', Q .. 'z', id) == 1) then
+      local attempt = 1
+      if tried then
+        attempt = (tonumber(redis.call('GETRANGE', Q .. 'j:' .. id, 7, 11)) or 0) + 1
       end
+      if attempt ~= 1 then
+        attempts[#attempts + 1] = #given
+        attempts[#attempts + 1] = attempt
+      end
+      left = left + 1
+      given[#given + 1] = id
+      held[#held + 1] = id
+      held[#held + 1] = owner .. attempt .. stamp
     end
   end
+  count('queued', -left)
 end
 
 local function take()
   local popped = 0
-  while #held / 2 < want and popped < want + STALE_MAX do
+  while #given < want and popped < want + STALE_MAX do
     local first = redis.call('ZRANGE', Q .. 'lanes', 0, 0, 'WITHSCORES')
     if not first[1] then
       break
@@ -114,13 +167,13 @@ local function take()
     local band = math.floor(tonumber(first[2]) / BAND) * BAND
     local row = redis.call('ZRANGEBYSCORE', Q .. 'lanes', string.format('%.0f', band),
       string.format('(%.0f', band + BAND), 'WITHSCORES', 'LIMIT', 0, LANES_MAX)
-    local clocks = {}
+    local clocks, steps = {}, steps_of(row)
     for i = 2, #row, 2 do
       clocks[i / 2] = tonumber(row[i])
     end
-    for i, jobs in ipairs(share(clocks, want - #held / 2)) do
+    for i, jobs in ipairs(share(clocks, steps, want - #given)) do
       if jobs > 0 then
-        local ids = pop(row[i * 2 - 1], clocks[i], jobs)
+        local ids = pop(row[i * 2 - 1], clocks[i], steps[i], jobs)
         popped = popped + #ids
         if #ids > 0 then
           give(ids)
@@ -131,13 +184,14 @@ local function take()
 end
 
 -- Where the bands stand. Without any lane there is nothing to be fair about.
+-- Says whether lanes are left.
 local function keep_clocks()
   if redis.call('EXISTS', Q .. 'lanes') == 0 then
     redis.call('DEL', Q .. 'v')
     for priority = 0, 9 do
       redis.call('HDEL', Q .. 'n', 'clock' .. priority)
     end
-    return
+    return false
   end
   for priority, clock in pairs(clocks_served) do
     redis.call('HSET', Q .. 'n', 'clock' .. priority, string.format('%.0f', clock))
@@ -145,18 +199,34 @@ local function keep_clocks()
   if redis.call('HLEN', Q .. 'v') > MEMORY_MAX then
     redis.call('DEL', Q .. 'v')
   end
-  wake_one()
+  return true
 end
 
-if redis.call('HEXISTS', Q .. 'n', 'paused') == 1 then
-  return {now, -1, {}}
-end
 promote()
+local free = room()
+want = math.min(want, free)
 take()
-if #held > 0 then
+if #given > 0 then
   redis.call('HSET', Q .. 'a', unpack(held))
+  free = free - #given
+  if interval > 0 then
+    expected = expected + #given * interval
+    redis.call('HSET', Q .. 'n', 'next', string.format('%.0f', expected))
+  end
 end
-keep_clocks()
+local lanes_left = keep_clocks()
+if lanes_left and free > 0 then
+  wake_one()
+end
 flush()
 local due = redis.call('ZRANGE', Q .. 'd', 0, 0, 'WITHSCORES')
-return {now, due[2] and math.max(tonumber(due[2]) - now, 0) or -1, given}
+local next_due = due[2] and math.max(tonumber(due[2]) - now, 0) or -1
+if lanes_left and interval > 0 then
+  local wait = math.ceil(math.max(expected - (burst - 1) * interval - now_us, 0) / 1000)
+  next_due = next_due < 0 and wait or math.min(next_due, wait)
+end
+local records = {}
+if #given > 0 and #given <= FEW then
+  records = redis.call('MGET', unpack(keys_of('j:', given)))
+end
+return {now, next_due, given, attempts, records}

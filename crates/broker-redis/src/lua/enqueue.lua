@@ -1,27 +1,22 @@
 -- Stores jobs, each accepted or refused alone, or all or none of them.
--- KEYS[1..n-1] queue prefixes   KEYS[n] set of all queues
+-- KEYS[1..n] queue prefixes
 -- ARGV[2] 1 = all or none   ARGV[3] number of jobs, then for each:
---   number of its queue in KEYS, id, lane, record, due ms or 0,
---   unique key or '', held until ms or 0 (until it is final),
---   idempotency key or '', kept until ms, fingerprint,
---   number of indexes, then their names
+--   id, record, lane, and '' for a plain job of KEYS[1] or a JSON array of
+--   number of its queue in KEYS, due ms or 0, expires ms or 0,
+--   unique key or '', held until ms or '0' (until it is final),
+--   idempotency key or '', kept until ms, fingerprint, names of its indexes
 -- Returns for each a letter and an id: A accepted, R replayed, K key reused,
 --   D duplicate, T id taken.
-local cursor = 3
-local function arg()
-  cursor = cursor + 1
-  return ARGV[cursor]
-end
+local WIDTH = 4
+local PLAIN = {1, 0, 0, '', '0', '', '0', '', {}}
 
-local function read_job()
-  local job = {
-    prefix = KEYS[tonumber(arg())], id = arg(), lane = arg(), record = arg(), due = tonumber(arg()),
-    unique = arg(), held = arg(), key = arg(), kept = arg(), fingerprint = arg(), indexes = {},
+local function read_job(at)
+  local more = ARGV[at + 3] == '' and PLAIN or cjson.decode(ARGV[at + 3])
+  return {
+    id = ARGV[at], record = ARGV[at + 1], lane = ARGV[at + 2], prefix = KEYS[more[1]],
+    due = more[2], expires = more[3], unique = more[4], held = more[5],
+    key = more[6], kept = more[7], fingerprint = more[8], indexes = more[9],
   }
-  for i = 1, tonumber(arg()) do
-    job.indexes[i] = arg()
-  end
-  return job
 end
 
 -- What this call is about to store, so that its jobs see one another.
@@ -77,7 +72,7 @@ local function decide(job)
     stored = redis.call('GET', Q .. 'j:' .. job.id)
   end
   if stored and is_gone(stored) then
-    redis.call('DEL', Q .. 's:' .. job.id, Q .. 'e:' .. job.id)
+    redis.call('DEL', Q .. 's:' .. job.id, Q .. 'e:' .. job.id, Q .. 'ch:' .. job.id, Q .. 'cl:' .. job.id)
     redis.call('ZREM', Q .. 'dead', job.id)
   elseif stored then
     return same(job, stored) and 'A' or 'T', job.id, false
@@ -117,26 +112,11 @@ local function set_until(key, till)
   end
 end
 
--- Lists the job under its session and tags. Whoever adds also looks at four
--- entries, so that an index nobody reads does not grow for ever.
-local INDEX_MS = 30 * 24 * 3600 * 1000
-local function index(job)
-  for _, name in ipairs(job.indexes) do
-    local key = Q .. 'ix:' .. name
-    redis.call('ZADD', key, -now, job.id)
-    redis.call('PEXPIRE', key, INDEX_MS)
-    for _, id in ipairs(redis.call('ZRANDMEMBER', key, 4)) do
-      if id ~= job.id and not pending[Q .. 'j:' .. id] and redis.call('EXISTS', Q .. 'j:' .. id) == 0 then
-        redis.call('ZREM', key, id)
-      end
-    end
-  end
-end
-
 local jobs, keys = {}, {}
 for i = 1, tonumber(ARGV[3]) do
-  jobs[i] = read_job()
-  keys[i] = jobs[i].prefix .. 'j:' .. jobs[i].id
+  local job = read_job(4 + (i - 1) * WIDTH)
+  jobs[i] = job
+  keys[i] = job.prefix .. 'j:' .. job.id
 end
 fresh = #keys > 0 and redis.call('EXISTS', unpack(keys)) == 0
 
@@ -146,8 +126,8 @@ for _, job in ipairs(jobs) do
   local letter, id, store = decide(job)
   job.store = store
   refused = refused or (letter ~= 'A' and letter ~= 'R')
-  table.insert(answers, letter)
-  table.insert(answers, id)
+  answers[#answers + 1] = letter
+  answers[#answers + 1] = id
   if store then
     expect(job)
   end
@@ -156,53 +136,25 @@ if refused and ARGV[2] == '1' then
   return answers
 end
 
--- An id that was cancelled in this lane, forgotten and is used anew stands there once.
-local function take_out(job)
-  if redis.call('SISMEMBER', Q .. 'z', job.id) == 1
-    and redis.call('LREM', Q .. 'l:' .. job.lane, 1, job.id) == 1 then
-    redis.call('SREM', Q .. 'z', job.id)
-  end
-end
-
-local records, lanes, order = {}, {}, {}
 for _, job in ipairs(jobs) do
   Q = job.prefix
   if job.store then
-    table.insert(records, Q .. 'j:' .. job.id)
-    table.insert(records, job.record)
     if job.key ~= '' then
       set_until(Q .. 'i:' .. job.key, job.kept)
     end
     if job.unique ~= '' then
       set_until(Q .. 'u:' .. job.unique, job.held)
     end
-    index(job)
-    if job.due > 0 then
-      delay(job.id, job.lane, job.due, 'scheduled')
-    else
-      local at = Q .. job.lane
-      if not lanes[at] then
-        local gaps = redis.call('EXISTS', Q .. 'z') == 1
-        lanes[at] = {prefix = Q, lane = job.lane, ids = {}, gaps = gaps}
-        table.insert(order, lanes[at])
-      end
-      if lanes[at].gaps then
-        take_out(job)
-      end
-      table.insert(lanes[at].ids, job.id)
-    end
+    put_new(job.id, job.record, job.lane, job.due, job.expires)
   end
 end
-if #records > 0 then
-  redis.call('MSET', unpack(records))
-end
-for _, lane in ipairs(order) do
-  Q = lane.prefix
-  push(lane.lane, lane.ids, false)
-  wake_one()
-end
-for i = 1, #KEYS - 1 do
-  redis.call('SADD', KEYS[#KEYS], string.match(KEYS[i], '{(.-)}'))
+write_new()
+-- After the records: an index drops names without one.
+for _, job in ipairs(jobs) do
+  if job.store and #job.indexes > 0 then
+    Q = job.prefix
+    index(job.id, job.indexes)
+  end
 end
 flush()
 return answers

@@ -7,7 +7,7 @@ end
 redis.call('ZREM', Q .. 'g', ARGV[2])
 for i = 3, #ARGV do
   local id = ARGV[i]
-  redis.call('UNLINK', Q .. 'j:' .. id, Q .. 's:' .. id, Q .. 'e:' .. id)
+  redis.call('UNLINK', Q .. 'j:' .. id, Q .. 's:' .. id, Q .. 'e:' .. id, Q .. 'ch:' .. id, Q .. 'cl:' .. id)
   redis.call('ZREM', Q .. 'dead', id)
 end
 return #ARGV - 2

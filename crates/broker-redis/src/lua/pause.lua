@@ -1,7 +1,6 @@
 -- Stops or starts the giving of jobs.
--- KEYS[2] set of all queues   ARGV[2] 1 = stop   ARGV[3] queue
+-- ARGV[2] 1 = stop
 -- Returns 1.
-redis.call('SADD', KEYS[2], ARGV[3])
 if ARGV[2] == '1' then
   redis.call('HSET', Q .. 'n', 'paused', 1)
 else

@@ -10,6 +10,8 @@ end
 
 -- A lane's score is its band (9 - priority) and its virtual time inside it.
 local BAND = 1e14
+-- Virtual time of one job of weight 1 (`lovage_core::queue::Weight::UNIT`).
+local UNIT = 10000
 local EVENTS_MAX = 10000
 -- The value of a key with a window says when it ends; the server cleans up this much later.
 local SLACK_MS = 60000
@@ -17,9 +19,12 @@ local SLACK_MS = 60000
 local counts, ended, news = {}, {}, {}
 
 local function count(field, by)
-  local key = Q .. 'n'
-  counts[key] = counts[key] or {}
-  counts[key][field] = (counts[key][field] or 0) + by
+  local fields = counts[Q]
+  if not fields then
+    fields = {}
+    counts[Q] = fields
+  end
+  fields[field] = (fields[field] or 0) + by
 end
 
 -- Wakes one sleeping worker; a claim that leaves work behind wakes the next.
@@ -75,17 +80,57 @@ local function append(id, at, kind, step, data)
   end
 end
 
+-- What a parked job waits for, besides its time: `parked` in its state hash is
+-- `c lane` (all children), `f lane` (children or the first failure) or `s lane name` (a signal).
+local function joined(parked, left, failed)
+  return left == 0 or (string.sub(parked, 1, 1) == 'f' and failed > 0)
+end
+
+-- Queues a parked job ahead of its lane: what it waits for is there.
+local function unpark(id, parked)
+  local lane = string.match(parked, '^%a (%S+)')
+  redis.call('HDEL', Q .. 's:' .. id, 'parked')
+  redis.call('ZREM', Q .. 'parents', id)
+  if redis.call('ZREM', Q .. 'd', id .. ':' .. lane) == 1 then
+    redis.call('SETRANGE', Q .. 'j:' .. id, 3, 'q')
+    count('waiting', -1)
+    push(lane, {id}, true)
+    wake_one()
+    table.insert(news, id)
+  end
+end
+
+-- Notes that a child is over; the parent goes on when it waits for no other.
+local function child_over(parent, id, letter)
+  local family = Q .. 'ch:' .. parent
+  if redis.call('HGET', family, id) ~= '-' then
+    return
+  end
+  redis.call('HSET', family, id, letter)
+  local left = redis.call('HINCRBY', family, 'left', -1)
+  local failed = redis.call('HINCRBY', family, 'failed', letter == 'S' and 0 or 1)
+  local parked = redis.call('HGET', Q .. 's:' .. parent, 'parked')
+  if parked and string.sub(parked, 1, 1) ~= 's' and joined(parked, left, failed) then
+    unpark(parent, parked)
+  end
+end
+
 -- Writes a final record that Redis forgets at `gone`, with all that hangs on it.
 -- A job without a state hash had one attempt at most: its record tells whose settle
 -- ended it. Others keep the token, or '-' when no settle did.
-local function finish(id, record, gone, unique, settled)
+local function finish(id, record, gone, unique, settled, stateless)
   local ttl = math.max(gone - now, 1)
-  local ends = ''
+  local letter = string.sub(record, 4, 4)
+  local ends, parent = '', false
   redis.call('SET', Q .. 'j:' .. id, record, 'PX', ttl)
-  if redis.call('PEXPIRE', Q .. 's:' .. id, ttl) == 1 then
+  if not stateless and redis.call('PEXPIRE', Q .. 's:' .. id, ttl) == 1 then
     redis.call('PEXPIRE', Q .. 'e:' .. id, ttl)
+    if redis.call('PEXPIRE', Q .. 'ch:' .. id, ttl) == 1 then
+      redis.call('PEXPIRE', Q .. 'cl:' .. id, ttl)
+    end
     redis.call('HSET', Q .. 's:' .. id, 'settled', settled)
-    ends = redis.call('HGET', Q .. 's:' .. id, 'ends') or ''
+    local kept = redis.call('HMGET', Q .. 's:' .. id, 'ends', 'parent')
+    ends, parent = kept[1] or '', kept[2]
   end
   if unique ~= '' then
     local holder = redis.call('GET', Q .. 'u:' .. unique)
@@ -93,24 +138,30 @@ local function finish(id, record, gone, unique, settled)
       redis.call('DEL', Q .. 'u:' .. unique)
     end
   end
-  local letter = string.sub(record, 4, 4)
   count(letter, 1)
   if letter == 'F' then
     redis.call('ZADD', Q .. 'dead', -now, id)
   end
   -- A job redriven and finished again in the same millisecond is listed already.
   if not string.find(ends, string.format('%.0f ', gone), 1, true) then
-    ended[gone] = ended[gone] or {}
-    table.insert(ended[gone], id)
+    local at = ended[gone]
+    if not at then
+      at = {}
+      ended[gone] = at
+    end
+    at[#at + 1] = id
+  end
+  if parent then
+    child_over(parent, id, letter)
   end
 end
 
 -- Writes what the calls above gathered: counters, the list of finished jobs, the news.
 local function flush()
-  for key, fields in pairs(counts) do
+  for prefix, fields in pairs(counts) do
     for field, by in pairs(fields) do
       if by ~= 0 then
-        redis.call('HINCRBY', key, field, by)
+        redis.call('HINCRBY', prefix .. 'n', field, by)
       end
     end
   end

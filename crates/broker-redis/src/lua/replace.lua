@@ -16,6 +16,8 @@ local function leave(letter)
     count('queued', -1)
   elseif letter == 's' or letter == 'w' then
     redis.call('ZREM', Q .. 'd', id .. ':' .. lane)
+    redis.call('HDEL', Q .. 's:' .. id, 'parked')
+    redis.call('ZREM', Q .. 'parents', id)
     count(letter == 's' and 'scheduled' or 'waiting', -1)
   elseif letter == 'F' then
     redis.call('ZREM', Q .. 'dead', id)
@@ -38,6 +40,21 @@ local function take_unique()
   end
 end
 
+-- A child that is not over any more: its parent waits for it again.
+local function count_again()
+  local parent = redis.call('HGET', Q .. 's:' .. id, 'parent')
+  if not parent then
+    return
+  end
+  local family = Q .. 'ch:' .. parent
+  local ended = redis.call('HGET', family, id)
+  if ended and ended ~= '-' then
+    redis.call('HSET', family, id, '-')
+    redis.call('HINCRBY', family, 'left', 1)
+    redis.call('HINCRBY', family, 'failed', ended == 'S' and 0 or -1)
+  end
+end
+
 -- A job that was cancelled in its lane and comes back takes its old place there.
 local function queue_again()
   redis.call('SET', key, record)
@@ -46,6 +63,9 @@ local function queue_again()
   redis.call('HSET', Q .. 's:' .. id, 'settled', '-', 'ends', ends .. ARGV[6] .. ' ')
   redis.call('PERSIST', Q .. 's:' .. id)
   redis.call('PERSIST', Q .. 'e:' .. id)
+  redis.call('PERSIST', Q .. 'ch:' .. id)
+  redis.call('PERSIST', Q .. 'cl:' .. id)
+  count_again()
   if redis.call('SREM', Q .. 'z', id) == 1 then
     count('queued', 1)
   else

@@ -1,67 +1,106 @@
 -- Ends attempts, each only under the token that is held.
 -- ARGV[2] 1 = the store ends them by itself: their workers' own settles stay refused
--- ARGV[3] number of attempts, then for each:
---   id, token, what (end, front, back, wait, drop), lane, record,
---   ms when it is due or forgotten, unique key to free or '', event type or '', event data
+-- ARGV[3] number of attempts that end their job, then for each: id, token, record,
+--   ms when it is forgotten, unique key to free or ''
+-- then the number of others, then for each: id, token, what (front, back, wait, drop),
+--   lane, record, ms when it is due, event type, event data,
+--   what it is parked for or '', field of the signal it waits for or ''
 -- Returns for each 1 done, 0 fenced, 2 asked to stop: send its end instead.
 local by_store = ARGV[2] == '1'
-local WIDTH = 9
-local count_of = tonumber(ARGV[3])
-local ids = {}
-for i = 1, count_of do
-  ids[i] = ARGV[4 + (i - 1) * WIDTH]
+local END, ON = 5, 10
+local ends = tonumber(ARGV[3])
+local others = tonumber(ARGV[4 + ends * END])
+local ids, states = {}, {}
+for i = 1, ends do
+  local id = ARGV[4 + (i - 1) * END]
+  ids[i] = id
+  states[i] = Q .. 's:' .. id
 end
-if count_of == 0 then
+local first_other = 5 + ends * END
+for i = 1, others do
+  ids[ends + i] = ARGV[first_other + (i - 1) * ON]
+end
+if #ids == 0 then
   return {}
 end
 local tokens = redis.call('HMGET', Q .. 'a', unpack(ids))
 local cancels = redis.call('EXISTS', Q .. 'c') == 1
+-- The common job had one attempt and no steps: then nothing hangs on it.
+local stateless = ends > 0 and not by_store and redis.call('EXISTS', unpack(states)) == 0
 
-local function requeue(id, what, lane, record, due, settled)
-  redis.call('SET', Q .. 'j:' .. id, record)
-  redis.call('HSET', Q .. 's:' .. id, 'settled', settled)
-  redis.call('HDEL', Q .. 's:' .. id, 'progress')
-  if what == 'wait' then
-    delay(id, lane, due, 'waiting')
-  else
-    push(lane, {id}, what == 'front')
-    wake_one()
+local answers, settled = {}, {}
+local function done(i)
+  answers[i] = 1
+  tokens[i] = false
+  settled[#settled + 1] = ids[i]
+  news[#news + 1] = ids[i]
+end
+
+-- What a job is parked for may be there already: then it is not.
+local function park(id, lane, parked, field)
+  if parked == '' then
+    return
+  end
+  redis.call('HSET', Q .. 's:' .. id, 'parked', parked)
+  if string.sub(parked, 1, 1) == 's' then
+    if redis.call('HEXISTS', Q .. 's:' .. id, field) == 1 then
+      unpark(id, parked)
+    end
+    return
+  end
+  redis.call('ZADD', Q .. 'parents', now + 30000, id)
+  local family = redis.call('HMGET', Q .. 'ch:' .. id, 'left', 'failed')
+  if joined(parked, tonumber(family[1] or 0), tonumber(family[2] or 0)) then
+    unpark(id, parked)
   end
 end
 
-local answers, settled = {}, {}
-for i = 1, count_of do
-  local at = 4 + (i - 1) * WIDTH
-  local id, token, what = ids[i], ARGV[at + 1], ARGV[at + 2]
-  local lane, record, due = ARGV[at + 3], ARGV[at + 4], tonumber(ARGV[at + 5])
-  local goes_on = what ~= 'end' and what ~= 'drop'
+for i = 1, ends do
+  local at = 4 + (i - 1) * END
+  local token = ARGV[at + 1]
   if tokens[i] ~= token then
     answers[i] = 0
-  elseif goes_on and cancels and redis.call('ZSCORE', Q .. 'c', id) then
+  else
+    if by_store then
+      redis.call('HSET', states[i], 'settled', '-')
+    end
+    finish(ids[i], ARGV[at + 2], tonumber(ARGV[at + 3]), ARGV[at + 4], by_store and '-' or token, stateless)
+    done(i)
+  end
+end
+
+for j = 1, others do
+  local i, at = ends + j, first_other + (j - 1) * ON
+  local id, token, what, lane = ids[i], ARGV[at + 1], ARGV[at + 2], ARGV[at + 3]
+  if tokens[i] ~= token then
+    answers[i] = 0
+  elseif what == 'drop' then
+    done(i)
+  elseif cancels and redis.call('ZSCORE', Q .. 'c', id) then
     answers[i] = 2
   else
-    answers[i] = 1
-    tokens[i] = false
-    table.insert(settled, id)
-    local settled_by = by_store and '-' or token
-    if what == 'end' then
-      if by_store then
-        redis.call('HSET', Q .. 's:' .. id, 'settled', settled_by)
-      end
-      finish(id, record, due, ARGV[at + 6], settled_by)
-    elseif goes_on then
-      requeue(id, what, lane, record, due, settled_by)
+    local state = Q .. 's:' .. id
+    redis.call('SET', Q .. 'j:' .. id, ARGV[at + 4])
+    redis.call('HSET', state, 'settled', by_store and '-' or token)
+    redis.call('HDEL', state, 'progress')
+    append(id, now, ARGV[at + 6], '', ARGV[at + 7])
+    done(i)
+    if what == 'wait' then
+      delay(id, lane, tonumber(ARGV[at + 5]), 'waiting')
+      park(id, lane, ARGV[at + 8], ARGV[at + 9])
+    else
+      push(lane, {id}, what == 'front')
+      wake_one()
     end
-    if ARGV[at + 7] ~= '' then
-      append(id, now, ARGV[at + 7], '', ARGV[at + 8])
-    end
-    table.insert(news, id)
   end
 end
 if #settled > 0 then
   redis.call('HDEL', Q .. 'a', unpack(settled))
   if cancels then
     redis.call('ZREM', Q .. 'c', unpack(settled))
+  end
+  if redis.call('HEXISTS', Q .. 'n', 'concurrency') == 1 and redis.call('EXISTS', Q .. 'lanes') == 1 then
+    wake_one()
   end
 end
 flush()

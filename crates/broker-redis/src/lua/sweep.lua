@@ -1,12 +1,13 @@
 -- Declares workers lost whose lease ran out, and says what is to be taken back.
 -- ARGV[2] lease in ms   ARGV[3] ms in which one sweep is enough
 -- ARGV[4] 1 = after a time without any sweep leave everyone a lease to come back
--- ARGV[5] workers at most   ARGV[6] cancels at most
--- Returns now, lost workers, and jobs that did not stop within a lease.
+-- ARGV[5] workers at most   ARGV[6] cancels at most   ARGV[7] others at most
+-- Returns now, lost workers, jobs that did not stop within a lease, jobs whose
+--   time to be started is over, and parents to look after.
 local lease, every = tonumber(ARGV[2]), tonumber(ARGV[3])
 local last = tonumber(redis.call('HGET', Q .. 'n', 'swept') or -1)
 if last >= 0 and now >= last and now - last < every then
-  return {now, {}, {}}
+  return {now, {}, {}, {}, {}}
 end
 redis.call('HSET', Q .. 'n', 'swept', now)
 -- A grace is not made longer by sweeps that are slow, and none outlasts a clock set back.
@@ -28,4 +29,6 @@ return {
   now,
   redis.call('ZRANGEBYSCORE', Q .. 'w', -1, -1, 'LIMIT', 0, ARGV[5]),
   redis.call('ZRANGEBYSCORE', Q .. 'c', '-inf', now - lease, 'LIMIT', 0, ARGV[6]),
+  redis.call('ZRANGEBYSCORE', Q .. 'ex', '-inf', now, 'LIMIT', 0, ARGV[7]),
+  redis.call('ZRANGEBYSCORE', Q .. 'parents', '-inf', now, 'LIMIT', 0, ARGV[5]),
 }

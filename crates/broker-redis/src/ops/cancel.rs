@@ -8,6 +8,7 @@ use lovage_core::job::Job;
 use lovage_core::lifecycle::{self, Cancel};
 use lovage_core::payload::Payload;
 use lovage_core::record;
+use lovage_core::status::Status;
 
 use crate::connect::Store;
 use crate::keys;
@@ -17,19 +18,29 @@ use crate::script;
 use crate::time::millis;
 
 /// Tries at a job that changes between being read and being written.
-const TRIES: usize = 16;
+pub(crate) const TRIES: usize = 16;
 /// First bytes of a record that tell one state from another: up to the attempts used.
 const HEAD_BYTES: usize = 12;
 
 /// What became of a record that was to be replaced.
-enum Replaced {
+pub(crate) enum Replaced {
     Done,
     Changed,
     Duplicate(JobId),
 }
 
 impl Store {
+    /// Cancels a job, its unfinished children first.
     pub(crate) async fn cancel(&self, id: &JobId) -> Result<CancelReply, BrokerError> {
+        for child in self.children(id).await? {
+            if child.ended.is_none() {
+                Box::pin(self.cancel(&child.id)).await?;
+            }
+        }
+        self.cancel_alone(id).await
+    }
+
+    async fn cancel_alone(&self, id: &JobId) -> Result<CancelReply, BrokerError> {
         let Some(queue) = self.locate(id).await? else {
             return Ok(CancelReply::NotFound);
         };
@@ -53,7 +64,25 @@ impl Store {
         Err(restless(id))
     }
 
+    /// Queues a job again, its failed and cancelled children first.
     pub(crate) async fn redrive(&self, id: &JobId) -> Result<RedriveReply, BrokerError> {
+        if let Some(queue) = self.locate(id).await? {
+            let job = self.current(&queue, id, false).await?;
+            if job.as_ref().and_then(lifecycle::redrive).is_none() {
+                return Ok(job.map_or(RedriveReply::NotFound, |job| {
+                    RedriveReply::Refused(job.status)
+                }));
+            }
+        }
+        for child in self.children(id).await? {
+            if matches!(child.ended, Some(Status::Failed | Status::Cancelled)) {
+                Box::pin(self.redrive(&child.id)).await?;
+            }
+        }
+        self.redrive_alone(id).await
+    }
+
+    async fn redrive_alone(&self, id: &JobId) -> Result<RedriveReply, BrokerError> {
         let Some(queue) = self.locate(id).await? else {
             return Ok(RedriveReply::NotFound);
         };
@@ -85,7 +114,7 @@ impl Store {
     }
 
     async fn ask_to_stop(&self, queue: &QueueName, id: &JobId) -> Result<bool, BrokerError> {
-        self.call(
+        self.call_kept(
             script::CANCEL
                 .key(self.keys.queue(queue))
                 .arg(self.time.argument())
@@ -97,7 +126,7 @@ impl Store {
     }
 
     /// Writes `after` over a job nobody runs, if it still is as it was read.
-    async fn replace(
+    pub(crate) async fn replace(
         &self,
         before: &Job,
         after: &Job,
@@ -122,7 +151,7 @@ impl Store {
         for (at, event) in events {
             call.arg(*at).arg(&event.kind).arg(event.data.as_str());
         }
-        let answer: String = self.call(&call).await?;
+        let answer: String = self.call_kept(&call).await?;
         match answer.as_str() {
             "1" => Ok(Replaced::Done),
             "0" => Ok(Replaced::Changed),
@@ -132,6 +161,6 @@ impl Store {
 }
 
 /// A job that changed under every try; the same call may succeed later.
-fn restless(id: &JobId) -> BrokerError {
+pub(crate) fn restless(id: &JobId) -> BrokerError {
     BrokerError::Unavailable(format!("job {id} changes all the time").into())
 }

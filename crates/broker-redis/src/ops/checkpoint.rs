@@ -57,7 +57,12 @@ impl Store {
 }
 
 pub(crate) fn field(checkpoint: &Checkpoint) -> String {
-    format!("c:{}:{}", checkpoint.occurrence, checkpoint.step)
+    field_of(&checkpoint.step, checkpoint.occurrence)
+}
+
+/// The field of a step's value.
+pub(crate) fn field_of(step: &str, occurrence: u32) -> String {
+    format!("c:{occurrence}:{step}")
 }
 
 /// The value without its place, which the script puts in front.

@@ -6,21 +6,43 @@ use jiff::Timestamp;
 use lovage_core::broker::{Claim, Claimed, Claims};
 use lovage_core::error::BrokerError;
 use lovage_core::id::{JobId, QueueName, WorkerId};
-use lovage_core::lease::Lease;
+use lovage_core::job::Job;
+use lovage_core::lease::{Lease, LeaseToken};
 use lovage_core::lifecycle;
 use lovage_core::limits;
+use lovage_core::record;
+use lovage_core::status::Status;
 
 use crate::connect::Store;
 use crate::error::corrupt;
+use crate::ops::extend::job_id;
 use crate::ops::query::stored;
-use crate::ops::settle::Ending;
+use crate::ops::settle::{Ending, What};
 use crate::script;
+use crate::time::millis;
 
 /// Script calls of one claim, when what they give has expired.
 const ROUNDS_MAX: usize = 8;
 
-/// `now`, ms until the next due job, and id, token and record of each job.
-type Given = (i64, i64, Vec<(String, String, Vec<u8>)>);
+/// How long a job that only a newer program can read is left to others.
+const NEWER_PAUSE: Duration = Duration::from_secs(5);
+
+/// What the script gives: now, ms until there may be more, ids, places and
+/// numbers of later attempts, and the records where they are few.
+type Given = (
+    i64,
+    i64,
+    Vec<String>,
+    Vec<(usize, u32)>,
+    Vec<Option<Vec<u8>>>,
+);
+
+/// A job out of its lane, in this worker's hands.
+struct Taken {
+    id: JobId,
+    token: LeaseToken,
+    record: Option<Vec<u8>>,
+}
 
 impl Store {
     pub(crate) async fn claim(&self, ask: &Claim) -> Result<Claims, BrokerError> {
@@ -43,13 +65,13 @@ impl Store {
         Ok(claims)
     }
 
-    /// One script call: the jobs to run, and the ends of those that expired.
+    /// One script call: the jobs to run, and the ends of those that are not to be run.
     async fn claim_round(
         &self,
         ask: &Claim,
         want: usize,
     ) -> Result<(Claims, Vec<Ending>), BrokerError> {
-        let (now, next_due, jobs): Given = self
+        let (now, next_due, ids, attempts, records): Given = self
             .call(
                 script::CLAIM
                     .key(self.keys.queue(&ask.queue))
@@ -65,9 +87,20 @@ impl Store {
         if !self.time.is_moved() {
             self.time.heard(now);
         }
-        let (claimed, expired) = self.read_given(ask, now, &jobs).await?;
+        let now = Timestamp::from_millisecond(now)
+            .map_err(|_| corrupt(format!("the store's time {now}")))?;
+        let ids = ids
+            .iter()
+            .map(|id| job_id(id))
+            .collect::<Result<Vec<_>, _>>()?;
+        let records = match records.is_empty() {
+            true => self.records(&ask.queue, &ids).await?,
+            false => records,
+        };
+        let taken = taken(ask.worker, now, ids, &attempts, records);
+        let (claimed, ended) = self.sort_out(&ask.queue, now, taken).await?;
         let next_due = u64::try_from(next_due).ok().map(Duration::from_millis);
-        Ok((Claims { claimed, next_due }, expired))
+        Ok((Claims { claimed, next_due }, ended))
     }
 
     pub(crate) async fn held(
@@ -85,73 +118,142 @@ impl Store {
         let mut jobs = Vec::with_capacity(held.len());
         for bite in held.chunks(limits::BATCH_MAX) {
             let ids: Vec<JobId> = bite.iter().map(|(id, _)| *id).collect();
-            let read = self.read(queue, &ids, false).await?;
-            for ((id, token), job) in bite.iter().zip(read) {
-                // Settled since, or taken by somebody else: not held any more.
-                let Some(job) = job.filter(|job| job.worker == Some(token.worker)) else {
-                    continue;
-                };
-                let lease = Lease {
-                    job: *id,
-                    queue: queue.clone(),
-                    token: *token,
-                };
-                jobs.push(Claimed { job, lease });
+            let rows = self.read_rows(queue, &ids, false).await?;
+            let mut unreadable = Vec::new();
+            for ((id, token), row) in bite.iter().zip(rows) {
+                match row.view(*id, queue) {
+                    // Settled since, or taken by somebody else: not held any more.
+                    Ok(job) => jobs.extend(
+                        job.filter(|job| job.worker == Some(token.worker))
+                            .map(|job| held_under(job, *token)),
+                    ),
+                    Err(_) => {
+                        unreadable.extend(self.set_aside(queue, *id, *token, &row.record).await?)
+                    }
+                }
             }
+            self.end(queue, &unreadable, true).await?;
         }
         Ok(jobs)
     }
 
-    /// What a script call gave, told apart by whether its time to be started is over.
-    async fn read_given(
+    /// The jobs to run; the ends of those whose time to be started is over, whose
+    /// record is gone or cannot be read. What a newer program wrote is left to it.
+    async fn sort_out(
         &self,
-        ask: &Claim,
-        now: i64,
-        given: &[(String, String, Vec<u8>)],
+        queue: &QueueName,
+        now: Timestamp,
+        taken: Vec<Taken>,
     ) -> Result<(Vec<Claimed>, Vec<Ending>), BrokerError> {
-        let now = Timestamp::from_millisecond(now)
-            .map_err(|_| corrupt(format!("the store's time {now}")))?;
-        let (mut claimed, mut expired) = (Vec::with_capacity(given.len()), Vec::new());
-        for (id, token, record) in given {
-            match read_claimed(&ask.queue, id, token, record) {
-                Ok(Claimed { job, lease }) => match lifecycle::expire(&job, now) {
-                    Some(next) => {
-                        expired.push(Ending::of(job.id, lease.token, &job, next, now));
-                    }
-                    None => claimed.push(Claimed { job, lease }),
-                },
-                Err(error) => {
-                    tracing::error!(%id, queue = %ask.queue, %error, "a job cannot be read; it is set aside");
-                    self.set_aside(&ask.queue, id).await?;
+        let (mut claimed, mut ended) = (Vec::with_capacity(taken.len()), Vec::new());
+        for Taken { id, token, record } in taken {
+            let Some(record) = record else {
+                let what = What::Drop;
+                ended.push(Ending { id, token, what });
+                continue;
+            };
+            match stored(id, queue, &record) {
+                Ok(job) if job.status != Status::Queued => {
+                    let what = What::Drop;
+                    ended.push(Ending { id, token, what });
                 }
+                Ok(job) => {
+                    let job = lifecycle::claim(&job, &token);
+                    match lifecycle::expire(&job, now) {
+                        Some(next) => ended.push(Ending::of(id, token, &job, next, now)),
+                        None => claimed.push(held_under(job, token)),
+                    }
+                }
+                Err(_) => ended.extend(self.set_aside(queue, id, token, &record).await?),
             }
         }
-        Ok((claimed, expired))
+        Ok((claimed, ended))
     }
 
-    /// Takes an unreadable job out of the running ones; its record stays for a person to look at.
-    async fn set_aside(&self, queue: &QueueName, id: &str) -> Result<(), BrokerError> {
-        let mut remove = redis::pipe();
-        remove.hdel(self.keys.running(queue), id).ignore();
-        self.send(&remove).await
+    /// What becomes of a running job whose record this program cannot read: one
+    /// that a newer program wrote is left to it, others go to the dead list.
+    pub(crate) async fn set_aside(
+        &self,
+        queue: &QueueName,
+        id: JobId,
+        token: LeaseToken,
+        record: &[u8],
+    ) -> Result<Option<Ending>, BrokerError> {
+        if !record::is_newer(record) {
+            tracing::error!(%id, %queue, "a record cannot be read: its job goes to the dead list");
+            let now = self.time.now();
+            return Ok(Some(Ending::unreadable(id, token, queue, record, now)));
+        }
+        tracing::warn!(%id, %queue, "a newer program wrote this job: it is left to it");
+        self.leave_to_newer(queue, id, token).await?;
+        Ok(None)
+    }
+
+    async fn leave_to_newer(
+        &self,
+        queue: &QueueName,
+        id: JobId,
+        token: LeaseToken,
+    ) -> Result<(), BrokerError> {
+        self.call(
+            script::NEWER
+                .key(self.keys.queue(queue))
+                .arg(self.time.argument())
+                .arg(id.to_string())
+                .arg(token.to_string())
+                .arg(millis(NEWER_PAUSE)),
+        )
+        .await
+    }
+
+    /// The records of jobs of one queue.
+    async fn records(
+        &self,
+        queue: &QueueName,
+        ids: &[JobId],
+    ) -> Result<Vec<Option<Vec<u8>>>, BrokerError> {
+        if ids.is_empty() {
+            return Ok(Vec::new());
+        }
+        let keys: Vec<String> = ids.iter().map(|id| self.keys.record(queue, *id)).collect();
+        let mut ask = redis::pipe();
+        ask.cmd("MGET").arg(keys);
+        let (records,): (Vec<Option<Vec<u8>>>,) = self.send(&ask).await?;
+        Ok(records)
     }
 }
 
-fn read_claimed(
-    queue: &QueueName,
-    id: &str,
-    token: &str,
-    record: &[u8],
-) -> Result<Claimed, BrokerError> {
-    let unreadable = |_| corrupt(format!("the token of job {id}"));
-    let id: JobId = id.parse().map_err(unreadable)?;
-    let token = token.parse().map_err(unreadable)?;
-    let job = lifecycle::claim(&stored(id, queue, record)?, &token);
-    let queue = queue.clone();
+/// Joins what the script gave; attempts are the first where it says nothing else.
+fn taken(
+    worker: WorkerId,
+    now: Timestamp,
+    ids: Vec<JobId>,
+    attempts: &[(usize, u32)],
+    records: Vec<Option<Vec<u8>>>,
+) -> Vec<Taken> {
+    let token = LeaseToken {
+        worker,
+        attempt: 1,
+        claimed_at: now,
+    };
+    let mut taken: Vec<Taken> = ids
+        .into_iter()
+        .zip(records)
+        .map(|(id, record)| Taken { id, token, record })
+        .collect();
+    for (place, attempt) in attempts {
+        if let Some(taken) = taken.get_mut(*place) {
+            taken.token.attempt = *attempt;
+        }
+    }
+    taken
+}
+
+fn held_under(job: Job, token: LeaseToken) -> Claimed {
     let lease = Lease {
-        job: id,
-        queue,
+        job: job.id,
+        queue: job.queue.clone(),
         token,
     };
-    Ok(Claimed { job, lease })
+    Claimed { job, lease }
 }

@@ -39,7 +39,7 @@ impl Store {
                 .arg(step.unwrap_or_default())
                 .arg(event.data.as_str());
         }
-        let held: bool = self.call(&call).await?;
+        let held: bool = self.call_kept(&call).await?;
         if held {
             Ok(())
         } else {

@@ -1,5 +1,7 @@
 //! Storing new jobs.
 
+use std::collections::BTreeSet;
+
 use jiff::Timestamp;
 use lovage_core::broker::Enqueued;
 use lovage_core::clock;
@@ -10,7 +12,6 @@ use lovage_core::lifecycle;
 use lovage_core::limits;
 use lovage_core::record;
 use lovage_core::status::Status;
-use redis::ScriptInvocation;
 
 use crate::connect::Store;
 use crate::error::corrupt;
@@ -22,57 +23,91 @@ const BITE_JOBS: usize = 250;
 /// Bytes of records of one script call.
 const BITE_BYTES: usize = 8 << 20;
 
+/// A job as it was asked for, as it enters the store, and its record.
+type Entering<'a> = (&'a NewJob, Job, Vec<u8>);
+
 impl Store {
     pub(crate) async fn enqueue(
         &self,
         new: &[NewJob],
         atomic: bool,
     ) -> Result<Vec<Enqueued>, BrokerError> {
+        let queues: BTreeSet<&QueueName> = new.iter().map(|job| &job.queue).collect();
+        let queues: Vec<&QueueName> = queues.into_iter().collect();
+        let together = |queue: &&QueueName| self.holds_together(queues[0], queue);
+        if atomic && !queues.iter().all(together) {
+            return Err(BrokerError::Divided {
+                queues: queues.len(),
+            });
+        }
+        self.know_queues(&queues).await?;
         let now = self.time.now();
-        let jobs: Vec<(&NewJob, Job, Vec<u8>)> = new
+        let mut places: Vec<usize> = (0..new.len()).collect();
+        places.sort_by(|a, b| new[*a].queue.cmp(&new[*b].queue));
+        let jobs: Vec<Entering<'_>> = places
             .iter()
-            .map(|new| {
-                let job = lifecycle::enqueue(new, now);
+            .map(|at| {
+                let job = lifecycle::enqueue(&new[*at], now);
                 let record = record::encode(&job);
-                (new, job, record)
+                (&new[*at], job, record)
             })
             .collect();
-        if atomic {
-            return self.enqueue_bite(&jobs, true, now).await;
-        }
+        let answers = if atomic {
+            self.enqueue_bite(&jobs, true, now).await?
+        } else {
+            self.enqueue_bites(&jobs, now).await?
+        };
+        let mut in_order: Vec<(usize, Enqueued)> = places.into_iter().zip(answers).collect();
+        in_order.sort_by_key(|(place, _)| *place);
+        Ok(in_order.into_iter().map(|(_, answer)| answer).collect())
+    }
+
+    /// Each queue for itself, in calls of bounded size.
+    async fn enqueue_bites(
+        &self,
+        jobs: &[Entering<'_>],
+        now: Timestamp,
+    ) -> Result<Vec<Enqueued>, BrokerError> {
         let mut answers = Vec::with_capacity(jobs.len());
-        while answers.len() < jobs.len() {
-            let bite = bite(&jobs[answers.len()..]);
-            answers.extend(self.enqueue_bite(bite, false, now).await?);
+        for queue in jobs.chunk_by(|(a, ..), (b, ..)| a.queue == b.queue) {
+            let mut rest = queue;
+            while !rest.is_empty() {
+                let (first, after) = rest.split_at(bite(rest));
+                answers.extend(self.enqueue_bite(first, false, now).await?);
+                rest = after;
+            }
         }
         Ok(answers)
     }
 
+    /// Jobs sorted by queue, in one script call.
     async fn enqueue_bite(
         &self,
-        jobs: &[(&NewJob, Job, Vec<u8>)],
+        jobs: &[Entering<'_>],
         atomic: bool,
         now: Timestamp,
     ) -> Result<Vec<Enqueued>, BrokerError> {
         if jobs.is_empty() {
             return Ok(Vec::new());
         }
-        let mut queues: Vec<&QueueName> = jobs.iter().map(|(_, job, _)| &job.queue).collect();
-        queues.sort_unstable();
-        queues.dedup();
         let mut call = script::ENQUEUE.prepare_invoke();
+        let queues: Vec<_> = jobs
+            .chunk_by(|(a, ..), (b, ..)| a.queue == b.queue)
+            .collect();
         for queue in &queues {
-            call.key(self.keys.queue(queue));
+            let name = &queue[0].0.queue;
+            call.key(self.keys.queue(name));
         }
-        call.key(self.keys.queues());
         call.arg(self.time.argument()).arg(i32::from(atomic));
         call.arg(jobs.len());
-        for (new, job, record) in jobs {
-            let place = queues.iter().position(|queue| **queue == job.queue);
-            call.arg(place.expect("every job's queue was listed") + 1);
-            describe(&mut call, new, job, record, now);
+        for (number, queue) in (1..).zip(queues) {
+            for (new, job, record) in queue {
+                call.arg(job.id.to_string()).arg(record);
+                call.arg(keys::lane_of(job))
+                    .arg(extras(new, job, number, now));
+            }
         }
-        let answers: Vec<(String, String)> = self.call(&call).await?;
+        let answers: Vec<(String, String)> = self.call_kept(&call).await?;
         answers
             .iter()
             .map(|(letter, id)| read(letter, id))
@@ -80,60 +115,74 @@ impl Store {
     }
 }
 
-/// As many jobs as one script call takes: at least one.
-fn bite<'a, 'b>(jobs: &'a [(&'b NewJob, Job, Vec<u8>)]) -> &'a [(&'b NewJob, Job, Vec<u8>)] {
+/// How many jobs one script call takes: at least one.
+fn bite(jobs: &[Entering<'_>]) -> usize {
     let mut bytes = 0;
     let fitting = jobs.iter().take(BITE_JOBS).take_while(|(_, _, record)| {
         bytes += record.len();
         bytes <= BITE_BYTES
     });
-    &jobs[..fitting.count().max(1)]
+    fitting.count().max(1)
 }
 
-/// The arguments of one job, in the order the script reads them.
-fn describe(
-    call: &mut ScriptInvocation<'_>,
-    new: &NewJob,
-    job: &Job,
-    record: &[u8],
-    now: Timestamp,
-) {
+/// What a job has beyond its record and lane, as the script reads it; nothing
+/// for a plain one of the first queue.
+fn extras(new: &NewJob, job: &Job, queue: usize, now: Timestamp) -> String {
+    let indexes = indexes(job);
+    let (due, expires) = times(job);
+    let plain = queue == 1
+        && due == 0
+        && expires == 0
+        && job.unique.is_none()
+        && new.idempotency.is_none()
+        && indexes.is_empty();
+    if plain {
+        return String::new();
+    }
+    let until = |window| clock::after(now, window).as_millisecond().to_string();
+    let (unique, held) = match &job.unique {
+        Some(unique) => (
+            keys::scoped(&job.tenant, &unique.key),
+            unique.window.map_or("0".to_owned(), until),
+        ),
+        None => (String::new(), "0".to_owned()),
+    };
+    let (key, kept, fingerprint) = match &new.idempotency {
+        Some(named) => (
+            keys::scoped(&job.tenant, &named.key),
+            until(limits::IDEMPOTENCY_WINDOW),
+            named.fingerprint.as_str(),
+        ),
+        None => (String::new(), "0".to_owned(), ""),
+    };
+    serde_json::json!([
+        queue,
+        due,
+        expires,
+        unique,
+        held,
+        key,
+        kept,
+        fingerprint,
+        indexes
+    ])
+    .to_string()
+}
+
+/// When a job is due and when it expires, in ms; 0 where it is not or does not.
+pub(crate) fn times(job: &Job) -> (i64, i64) {
     let due = match (job.status, job.run_at) {
         (Status::Scheduled, Some(at)) => at.as_millisecond(),
         _ => 0,
     };
-    let until = |window| clock::after(now, window).as_millisecond();
-    call.arg(job.id.to_string()).arg(keys::lane_of(job));
-    call.arg(record).arg(due);
-    match &job.unique {
-        Some(unique) => {
-            call.arg(keys::scoped(&job.tenant, &unique.key));
-            call.arg(unique.window.map_or(0, until));
-        }
-        None => {
-            call.arg("").arg(0);
-        }
-    }
-    match &new.idempotency {
-        Some(named) => {
-            call.arg(keys::scoped(&job.tenant, &named.key));
-            call.arg(until(limits::IDEMPOTENCY_WINDOW));
-            call.arg(&named.fingerprint);
-        }
-        None => {
-            call.arg("").arg(0).arg("");
-        }
-    }
-    let indexes: Vec<String> = indexes(job).collect();
-    call.arg(indexes.len()).arg(indexes);
+    (due, job.expires_at.map_or(0, Timestamp::as_millisecond))
 }
 
 /// Names of the indexes a job is listed in.
-fn indexes(job: &Job) -> impl Iterator<Item = String> {
+pub(crate) fn indexes(job: &Job) -> Vec<String> {
     let session = job.session.as_deref().map(keys::session);
-    session
-        .into_iter()
-        .chain(job.tags.iter().map(|tag| keys::tag(tag)))
+    let tags = job.tags.iter().map(|tag| keys::tag(tag));
+    session.into_iter().chain(tags).collect()
 }
 
 fn read(letter: &str, id: &str) -> Result<Enqueued, BrokerError> {

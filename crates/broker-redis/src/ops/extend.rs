@@ -13,15 +13,14 @@ impl Store {
         queue: &QueueName,
         worker: &WorkerId,
     ) -> Result<(), BrokerError> {
+        self.know_queues(&[queue]).await?;
         let begun: bool = self
             .call(
                 script::REGISTER
                     .key(self.keys.queue(queue))
-                    .key(self.keys.queues())
                     .arg(self.time.argument())
                     .arg(worker.to_string())
-                    .arg(lease_millis(self))
-                    .arg(queue.as_str()),
+                    .arg(lease_millis(self)),
             )
             .await?;
         if begun {

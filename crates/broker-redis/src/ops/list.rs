@@ -212,15 +212,18 @@ impl Store {
                 return Ok(false);
             }
             let ids: Vec<JobId> = found.iter().map(|found| found.id).collect();
-            let jobs = self.read(&at.queue, &ids, false).await?;
-            for (found, job) in found.into_iter().zip(jobs) {
+            let rows = self.read_rows(&at.queue, &ids, false).await?;
+            for (found, row) in found.into_iter().zip(rows) {
                 if listing.is_full() {
                     return Ok(true);
                 }
                 listing.budget -= 1;
-                match job.filter(|job| !job.is_gone(self.time.now())) {
-                    Some(job) => listing.consider(at.stage, job, &found),
-                    None => self.unlist(at, listing.filter, found.id).await?,
+                match row.view(found.id, &at.queue) {
+                    Ok(Some(job)) if !job.is_gone(self.time.now()) => {
+                        listing.consider(at.stage, job, &found);
+                    }
+                    Ok(_) => self.unlist(at, listing.filter, found.id).await?,
+                    Err(error) => tracing::warn!(id = %found.id, %error, "left out of a listing"),
                 }
                 at.place = found.place;
             }

@@ -8,13 +8,12 @@ use crate::script;
 
 impl Store {
     pub(crate) async fn pause(&self, queue: &QueueName, paused: bool) -> Result<(), BrokerError> {
+        self.know_queues(&[queue]).await?;
         self.call(
             script::PAUSE
                 .key(self.keys.queue(queue))
-                .key(self.keys.queues())
                 .arg(self.time.argument())
-                .arg(i32::from(paused))
-                .arg(queue.as_str()),
+                .arg(i32::from(paused)),
         )
         .await
     }

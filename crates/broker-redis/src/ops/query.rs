@@ -6,6 +6,7 @@ use lovage_core::job::{Job, Progress};
 use lovage_core::lease::LeaseToken;
 use lovage_core::lifecycle;
 use lovage_core::query::QueueStats;
+use lovage_core::queue::QueueLimits;
 use lovage_core::record;
 use lovage_core::status::Status;
 
@@ -13,8 +14,13 @@ use crate::connect::Store;
 use crate::error::corrupt;
 use crate::script;
 
-/// Record, token, asked to stop and progress of one job, as `read.lua` gives them.
-type Row = (Vec<u8>, String, bool, String);
+/// What is stored of one job, as `read.lua` gives it; texts are empty where there is nothing.
+pub(crate) struct Row {
+    pub(crate) record: Vec<u8>,
+    token: String,
+    asked_to_stop: bool,
+    progress: String,
+}
 
 impl Store {
     pub(crate) async fn get(&self, id: &JobId) -> Result<Option<Job>, BrokerError> {
@@ -45,11 +51,12 @@ impl Store {
         let rows = self.read_rows(queue, ids, results).await?;
         ids.iter()
             .zip(rows)
-            .map(|(id, row)| view(*id, queue, &row))
+            .map(|(id, row)| row.view(*id, queue))
             .collect()
     }
 
-    async fn read_rows(
+    /// What is stored of jobs of one queue, one answer each.
+    pub(crate) async fn read_rows(
         &self,
         queue: &QueueName,
         ids: &[JobId],
@@ -59,13 +66,21 @@ impl Store {
             return Ok(Vec::new());
         }
         let names: Vec<String> = ids.iter().map(JobId::to_string).collect();
-        self.call(
-            script::READ
-                .key(self.keys.queue(queue))
-                .arg(i32::from(results))
-                .arg(names),
-        )
-        .await
+        let rows: Vec<(Vec<u8>, String, bool, String)> = self
+            .call(
+                script::READ
+                    .key(self.keys.queue(queue))
+                    .arg(i32::from(results))
+                    .arg(names),
+            )
+            .await?;
+        let row = |(record, token, asked_to_stop, progress)| Row {
+            record,
+            token,
+            asked_to_stop,
+            progress,
+        };
+        Ok(rows.into_iter().map(row).collect())
     }
 
     pub(crate) async fn stats(&self) -> Result<Vec<QueueStats>, BrokerError> {
@@ -74,17 +89,29 @@ impl Store {
             return Ok(Vec::new());
         }
         let fields = ["scheduled", "queued", "waiting", "S", "F", "C", "paused"];
+        let limits = "limits";
         let mut ask = redis::pipe();
         for queue in &queues {
             ask.cmd("HMGET").arg(self.keys.counters(queue)).arg(&fields);
             ask.hlen(self.keys.running(queue));
+            ask.hget(self.keys.counters(queue), limits);
         }
-        let rows: Vec<([Option<i64>; 7], u64)> = self.send(&ask).await?;
-        Ok(queues
+        let rows: Vec<([Option<i64>; 7], u64, Option<String>)> = self.send_each(&ask).await?;
+        queues
             .into_iter()
             .zip(rows)
-            .map(|(queue, (counts, running))| stats_of(queue, counts, running))
-            .collect())
+            .map(|(queue, (counts, running, limits))| {
+                let limits = limits.map(|limits| {
+                    serde_json::from_str(&limits)
+                        .map_err(|_| corrupt(format!("the limits of queue {queue}")))
+                });
+                let limits = limits.transpose()?.unwrap_or_default();
+                Ok(QueueStats {
+                    limits,
+                    ..stats_of(queue, counts, running)
+                })
+            })
+            .collect()
     }
 }
 
@@ -109,6 +136,7 @@ fn stats_of(queue: QueueName, counts: [Option<i64>; 7], running: u64) -> QueueSt
         succeeded_total: count(succeeded),
         failed_total: count(failed),
         cancelled_total: count(cancelled),
+        limits: QueueLimits::default(),
     }
 }
 
@@ -121,20 +149,26 @@ pub(crate) fn stored(id: JobId, queue: &QueueName, record: &[u8]) -> Result<Job,
     Ok(job)
 }
 
-/// A job as it stands: its record, and who runs it.
-fn view(id: JobId, queue: &QueueName, row: &Row) -> Result<Option<Job>, BrokerError> {
-    let (record, token, asked, progress) = row;
-    if record.is_empty() {
-        return Ok(None);
-    }
-    let mut job = stored(id, queue, record)?;
-    if !token.is_empty() {
-        let token: LeaseToken = token
+impl Row {
+    /// The job as it stands: its record, and who runs it.
+    ///
+    /// # Errors
+    /// [`BrokerError::Corrupt`] when this program cannot read the record.
+    pub(crate) fn view(&self, id: JobId, queue: &QueueName) -> Result<Option<Job>, BrokerError> {
+        if self.record.is_empty() {
+            return Ok(None);
+        }
+        let job = stored(id, queue, &self.record)?;
+        if self.token.is_empty() {
+            return Ok(Some(job));
+        }
+        let token: LeaseToken = self
+            .token
             .parse()
             .map_err(|_| corrupt(format!("the token of job {id}")))?;
-        job = lifecycle::claim(&job, &token);
-        job.cancel_requested = *asked;
-        job.progress = serde_json::from_str::<Progress>(progress).ok();
+        let mut job = lifecycle::claim(&job, &token);
+        job.cancel_requested = self.asked_to_stop;
+        job.progress = serde_json::from_str::<Progress>(&self.progress).ok();
+        Ok(Some(job))
     }
-    Ok(Some(job))
 }

@@ -9,9 +9,11 @@ use lovage_core::job::Job;
 use lovage_core::lease::LeaseToken;
 use lovage_core::lifecycle::{self, Next};
 use lovage_core::limits;
+use lovage_core::status::Status;
 
 use crate::connect::{Store, lease_millis};
 use crate::error::corrupt;
+use crate::ops::cancel::{Replaced, TRIES, restless};
 use crate::ops::extend::job_id;
 use crate::ops::settle::{Answer, Ending, What};
 use crate::script;
@@ -21,6 +23,10 @@ const ENOUGH_MS: i64 = 1_000;
 /// Running jobs looked at per round trip.
 const SCAN_COUNT: usize = 1_000;
 
+/// How often a job that waits for its children is looked after.
+const LOOK_MS: i64 = 30_000;
+
+type Names = Vec<String>;
 /// A running job and who holds it.
 type Held = (JobId, LeaseToken);
 
@@ -36,7 +42,7 @@ impl Store {
     async fn sweep(&self, queue: &QueueName, swept: &mut Swept) -> Result<(), BrokerError> {
         // A clock that tests move may stand still between two sweeps.
         let enough = if self.time.is_moved() { 0 } else { ENOUGH_MS };
-        let (_, lost, overdue): (i64, Vec<String>, Vec<String>) = self
+        let (_, lost, overdue, expired, parents): (i64, Names, Names, Names, Names) = self
             .call(
                 script::SWEEP
                     .key(self.keys.queue(queue))
@@ -45,7 +51,8 @@ impl Store {
                     .arg(enough)
                     .arg(i32::from(self.restart_grace))
                     .arg(limits::EXPIRED_WORKERS_MAX)
-                    .arg(limits::BATCH_MAX),
+                    .arg(limits::BATCH_MAX)
+                    .arg(limits::EXPIRED_JOBS_MAX),
             )
             .await?;
         if !lost.is_empty() {
@@ -58,6 +65,12 @@ impl Store {
         }
         if !overdue.is_empty() {
             self.end_overdue(queue, &overdue, swept).await?;
+        }
+        if !expired.is_empty() {
+            self.end_unstarted(queue, &expired, swept).await?;
+        }
+        for parent in parents {
+            self.look_after(queue, &parent).await?;
         }
         Ok(())
     }
@@ -117,6 +130,56 @@ impl Store {
         Ok(())
     }
 
+    /// Ends jobs that nobody started in time.
+    async fn end_unstarted(
+        &self,
+        queue: &QueueName,
+        expired: &[String],
+        swept: &mut Swept,
+    ) -> Result<(), BrokerError> {
+        for id in expired {
+            let id = job_id(id)?;
+            // Changed meanwhile, it is met again by the next sweep.
+            if self.end_if_unstarted(queue, &id).await? {
+                swept.expired.push(id);
+            }
+        }
+        let mut drop = redis::pipe();
+        drop.zrem(self.keys.expiring(queue), expired).ignore();
+        self.send(&drop).await
+    }
+
+    async fn end_if_unstarted(&self, queue: &QueueName, id: &JobId) -> Result<bool, BrokerError> {
+        for _ in 0..TRIES {
+            let job = match self.current(queue, id, false).await {
+                Ok(Some(job)) => job,
+                Ok(None) | Err(BrokerError::Corrupt(_)) => return Ok(false),
+                Err(error) => return Err(error),
+            };
+            let now = self.time.now();
+            let unstarted = !job.status.is_final() && job.status != Status::Running;
+            let Some(next) = lifecycle::expire(&job, now).filter(|_| unstarted) else {
+                return Ok(false);
+            };
+            let after = lifecycle::apply(&job, &next, now);
+            if let Replaced::Done = self.replace(&job, &after, &[]).await? {
+                return Ok(true);
+            }
+        }
+        Err(restless(id))
+    }
+
+    async fn look_after(&self, queue: &QueueName, parent: &str) -> Result<(), BrokerError> {
+        self.call(
+            script::JOIN
+                .key(self.keys.queue(queue))
+                .arg(self.time.argument())
+                .arg(parent)
+                .arg(LOOK_MS),
+        )
+        .await
+    }
+
     /// At most `max` running jobs of these workers.
     ///
     /// A whole pass finds all that they held when it began. Workers that were
@@ -165,20 +228,20 @@ impl Store {
             return Ok(Vec::new());
         }
         let ids: Vec<JobId> = held.iter().map(|(id, _)| *id).collect();
-        let jobs = self.read(queue, &ids, false).await?;
+        let rows = self.read_rows(queue, &ids, false).await?;
         let now = self.time.now();
-        let endings: Vec<Ending> = held
-            .iter()
-            .zip(jobs)
-            .map(|((id, token), job)| match job {
-                Some(job) => Ending::of(*id, *token, &job, next(&job), now),
-                None => Ending {
+        let mut endings = Vec::with_capacity(held.len());
+        for ((id, token), row) in held.iter().zip(rows) {
+            match row.view(*id, queue) {
+                Ok(Some(job)) => endings.push(Ending::of(*id, *token, &job, next(&job), now)),
+                Ok(None) => endings.push(Ending {
                     id: *id,
                     token: *token,
                     what: What::Drop,
-                },
-            })
-            .collect();
+                }),
+                Err(_) => endings.extend(self.set_aside(queue, *id, *token, &row.record).await?),
+            }
+        }
         let answers = self.end(queue, &endings, true).await?;
         let done = endings
             .into_iter()

@@ -4,6 +4,7 @@ use std::collections::HashSet;
 
 use jiff::Timestamp;
 use lovage_core::broker::{Settle, Settled};
+use lovage_core::checkpoint::signal_step;
 use lovage_core::clock;
 use lovage_core::error::BrokerError;
 use lovage_core::id::{JobId, QueueName};
@@ -12,10 +13,12 @@ use lovage_core::lease::{Lease, LeaseToken};
 use lovage_core::lifecycle::{self, Next};
 use lovage_core::limits;
 use lovage_core::record;
+use lovage_core::status::{Join, WaitReason};
 use redis::ScriptInvocation;
 
 use crate::connect::Store;
 use crate::keys;
+use crate::ops::checkpoint;
 use crate::script;
 
 /// What the script says about one attempt.
@@ -51,6 +54,31 @@ impl Ending {
             token,
             what: What::Next(Box::new(after), next),
         }
+    }
+
+    /// The end of a job whose record cannot be read.
+    pub(crate) fn unreadable(
+        id: JobId,
+        token: LeaseToken,
+        queue: &QueueName,
+        record: &[u8],
+        now: Timestamp,
+    ) -> Self {
+        let job = lifecycle::unreadable(id, queue, record, now);
+        let next = Next::Finish {
+            status: job.status,
+            result: None,
+            error: job.error.clone(),
+        };
+        Self {
+            id,
+            token,
+            what: What::Next(Box::new(job), next),
+        }
+    }
+
+    fn ends_the_job(&self) -> bool {
+        matches!(self.what, What::Next(_, Next::Finish { .. }))
     }
 }
 
@@ -107,7 +135,7 @@ impl Store {
         }
     }
 
-    /// Writes ends of attempts of one queue, each only under its token.
+    /// Writes ends of attempts of one queue, each only under its token; one answer each, in order.
     /// What the store ends by itself is marked, so that the worker's own later settle is refused.
     pub(crate) async fn end(
         &self,
@@ -115,23 +143,30 @@ impl Store {
         endings: &[Ending],
         by_store: bool,
     ) -> Result<Vec<Answer>, BrokerError> {
+        let (ends, others): (Vec<usize>, Vec<usize>) =
+            (0..endings.len()).partition(|at| endings[*at].ends_the_job());
         let mut call = script::SETTLE.prepare_invoke();
         call.key(self.keys.queue(queue))
             .arg(self.time.argument())
             .arg(i32::from(by_store))
-            .arg(endings.len());
-        for ending in endings {
-            describe(&mut call, ending);
+            .arg(ends.len());
+        for at in &ends {
+            describe_end(&mut call, &endings[*at]);
         }
-        let answers: Vec<i64> = self.call(&call).await?;
-        Ok(answers
-            .into_iter()
-            .map(|answer| match answer {
+        call.arg(others.len());
+        for at in &others {
+            describe_other(&mut call, &endings[*at]);
+        }
+        let codes: Vec<i64> = self.call_kept(&call).await?;
+        let mut answers = vec![Answer::Fenced; endings.len()];
+        for (at, code) in ends.iter().chain(&others).zip(codes) {
+            answers[*at] = match code {
                 1 => Answer::Done,
                 2 => Answer::AskedToStop,
                 _ => Answer::Fenced,
-            })
-            .collect())
+            };
+        }
+        Ok(answers)
     }
 
     /// Whether a refused settle is refused only because one under its token took effect before (S2).
@@ -182,27 +217,58 @@ pub(crate) fn gone_millis(job: &Job) -> i64 {
     })
 }
 
-/// The arguments of one attempt, in the order the script reads them.
-fn describe(call: &mut ScriptInvocation<'_>, ending: &Ending) {
+/// The arguments of an attempt that ends its job, in the order the script reads them.
+fn describe_end(call: &mut ScriptInvocation<'_>, ending: &Ending) {
+    let What::Next(after, _) = &ending.what else {
+        return;
+    };
+    call.arg(ending.id.to_string())
+        .arg(ending.token.to_string())
+        .arg(record::encode(after))
+        .arg(gone_millis(after))
+        .arg(keys::freed_unique(after));
+}
+
+/// The arguments of an attempt after which its job goes on, in the order the script reads them.
+fn describe_other(call: &mut ScriptInvocation<'_>, ending: &Ending) {
     call.arg(ending.id.to_string())
         .arg(ending.token.to_string());
     let What::Next(after, next) = &ending.what else {
-        call.arg("drop").arg(["", "", "0", "", "", ""].as_slice());
+        call.arg("drop")
+            .arg(["", "", "0", "", "", "", ""].as_slice());
         return;
     };
+    let lane = keys::lane_of(after);
     let (what, due) = match next {
-        Next::Finish { .. } => ("end", gone_millis(after)),
-        Next::Requeue { front: true, .. } => ("front", 0),
-        Next::Requeue { front: false, .. } => ("back", 0),
         Next::Wait { until, .. } => ("wait", until.as_millisecond()),
+        Next::Requeue { front: true, .. } => ("front", 0),
+        Next::Requeue { front: false, .. } | Next::Finish { .. } => ("back", 0),
+    };
+    let event = lifecycle::event(next).expect("what goes on has an event");
+    let (parked, signal) = match next {
+        Next::Wait { reason, .. } => parked(reason, &lane),
+        Next::Requeue { .. } | Next::Finish { .. } => (String::new(), String::new()),
     };
     call.arg(what)
-        .arg(keys::lane_of(after))
+        .arg(lane)
         .arg(record::encode(after))
         .arg(due)
-        .arg(keys::freed_unique(after));
-    match lifecycle::event(next) {
-        Some(event) => call.arg(event.kind).arg(event.data.as_str()),
-        None => call.arg("").arg(""),
-    };
+        .arg(event.kind)
+        .arg(event.data.as_str())
+        .arg(parked)
+        .arg(signal);
+}
+
+/// What a job is parked for, as its state hash says it, and the field of the
+/// signal it waits for.
+fn parked(reason: &WaitReason, lane: &str) -> (String, String) {
+    match reason {
+        WaitReason::Backoff | WaitReason::Limit => (String::new(), String::new()),
+        WaitReason::Children(Join::All) => (format!("c {lane}"), String::new()),
+        WaitReason::Children(Join::FirstFailure) => (format!("f {lane}"), String::new()),
+        WaitReason::Signal(name) => (
+            format!("s {lane} {name}"),
+            checkpoint::field_of(&signal_step(name), 0),
+        ),
+    }
 }

@@ -8,29 +8,49 @@ use lovage_core::lifecycle::{self, Cancel};
 use lovage_core::payload::Payload;
 use rusqlite::params;
 
-use crate::ops::{emit, settle};
+use crate::ops::{children, emit, settle};
 use crate::row::{self, JobRow};
 use crate::statement::{execute, sql};
+use crate::unreadable;
 use crate::wake::Topic;
 use crate::writer::Write;
 
-/// Cancels a job that nobody runs, or asks its worker to stop it.
+/// Cancels a job that nobody runs, or asks its worker to stop it; its
+/// unfinished children before it.
 pub(crate) fn cancel(write: &mut Write<'_>, id: &JobId) -> Result<CancelReply, BrokerError> {
-    let found = row::load(write, id)?.filter(|(row, _)| !row.is_gone(write.now));
-    let Some((row, job)) = found else {
-        return Ok(CancelReply::NotFound);
+    let row = row::find(write, id)?.filter(|row| !row.is_gone(write.now));
+    let children = match row {
+        None => return Ok(CancelReply::NotFound),
+        Some(row) if row.status.is_final() => return Ok(CancelReply::TooLate(row.status)),
+        Some(_) => children::below(write, id, sql!("children_open"))?,
     };
-    match lifecycle::cancel(&job) {
+    for child in &children {
+        cancel_one(write, child)?;
+    }
+    cancel_one(write, id)?.ok_or_else(|| unreadable::newer(id))
+}
+
+/// Cancels one job; nothing where only a newer program could.
+fn cancel_one(write: &mut Write<'_>, id: &JobId) -> Result<Option<CancelReply>, BrokerError> {
+    let found = row::load(write, id)?.filter(|(row, _)| !row.is_gone(write.now));
+    let Some(recorded) = found else {
+        return Ok(Some(CancelReply::NotFound));
+    };
+    let Some((row, job)) = unreadable::open(write, recorded)? else {
+        let row = row::find(write, id)?.filter(|row| row.status.is_final());
+        return Ok(row.map(|row| CancelReply::TooLate(row.status)));
+    };
+    Ok(Some(match lifecycle::cancel(&job) {
         Cancel::Now(next) => {
             settle::put(write, &row, &job, &next, None)?;
-            Ok(CancelReply::Cancelled)
+            CancelReply::Cancelled
         }
         Cancel::Ask => {
             ask(write, &row)?;
-            Ok(CancelReply::Requested)
+            CancelReply::Requested
         }
-        Cancel::TooLate => Ok(CancelReply::TooLate(job.status)),
-    }
+        Cancel::TooLate => CancelReply::TooLate(job.status),
+    }))
 }
 
 /// Asks once: the time a worker is given to stop does not begin anew.

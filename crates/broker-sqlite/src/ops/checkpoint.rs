@@ -22,31 +22,40 @@ pub(crate) fn checkpoint(
     checkpoint: &Checkpoint,
     events: &[NewEvent],
 ) -> Result<(), BrokerError> {
-    let value = checkpoint.value.as_str();
-    if value.len() > limits::CHECKPOINT_BYTES_MAX {
+    let got = checkpoint.value.as_str().len();
+    if got > limits::CHECKPOINT_BYTES_MAX {
         return Err(BrokerError::TooLarge {
             what: "checkpoint",
-            got: value.len(),
+            got,
             max: limits::CHECKPOINT_BYTES_MAX,
         });
     }
     let row = row::held(write, lease)?;
-    let stored = execute(
-        write,
-        sql!("checkpoint_insert"),
-        params![
-            row.row,
-            checkpoint.step,
-            checkpoint.occurrence,
-            checkpoint.fingerprint,
-            value,
-        ],
-    )?;
-    if stored > 0 {
+    if insert(write, row.row, checkpoint)? {
         emit::report(write, row.row, events)?;
         write.ring(Topic::Job(lease.job));
     }
     Ok(())
+}
+
+/// Whether the value was stored: a value that is there stays.
+pub(crate) fn insert(
+    write: &Write<'_>,
+    row: i64,
+    checkpoint: &Checkpoint,
+) -> Result<bool, BrokerError> {
+    let stored = execute(
+        write,
+        sql!("checkpoint_insert"),
+        params![
+            row,
+            checkpoint.step,
+            checkpoint.occurrence,
+            checkpoint.fingerprint,
+            checkpoint.value.as_str(),
+        ],
+    )?;
+    Ok(stored > 0)
 }
 
 /// What a job's steps stored, in the order they did.

@@ -37,17 +37,10 @@ fn is_refused(answer: &Enqueued) -> bool {
 }
 
 fn enqueue_one(write: &mut Write<'_>, new: &NewJob) -> Result<Enqueued, BrokerError> {
-    let bytes = new.input.as_str().len();
-    if bytes > limits::INPUT_BYTES_MAX {
-        return Err(BrokerError::TooLarge {
-            what: "input",
-            got: bytes,
-            max: limits::INPUT_BYTES_MAX,
-        });
-    }
-    if let Some((found, job)) = row::load(write, &new.id)? {
+    check_input(new)?;
+    if let Some((found, record)) = row::load(write, &new.id)? {
         if !found.is_gone(write.now) {
-            return Ok(same_id(new, &found, &job));
+            return Ok(same_id(new, &found, record));
         }
         execute(write, sql!("job_delete"), [found.row])?;
     }
@@ -60,27 +53,46 @@ fn enqueue_one(write: &mut Write<'_>, new: &NewJob) -> Result<Enqueued, BrokerEr
     if let Some(holder) = key::holder(write, &job)? {
         return Ok(Enqueued::Duplicate(holder));
     }
-    insert(write, &job, new.idempotency.as_ref())?;
+    insert(write, &job, new.idempotency.as_ref(), false)?;
     Ok(Enqueued::Accepted(new.id))
 }
 
+/// Refuses an input that is too large.
+pub(crate) fn check_input(new: &NewJob) -> Result<(), BrokerError> {
+    let got = new.input.as_str().len();
+    if got > limits::INPUT_BYTES_MAX {
+        return Err(BrokerError::TooLarge {
+            what: "input",
+            got,
+            max: limits::INPUT_BYTES_MAX,
+        });
+    }
+    Ok(())
+}
+
 /// The same enqueue, sent again after a lost answer, is accepted again.
-fn same_id(new: &NewJob, found: &JobRow, job: &Job) -> Enqueued {
-    let same = job.kind == new.kind
-        && job.queue == new.queue
-        && job.input == new.input
-        && found.idempotency == new.idempotency.as_ref().map(row::idempotency);
-    if same {
+fn same_id(new: &NewJob, found: &JobRow, record: Option<Vec<u8>>) -> Enqueued {
+    let idempotency = new.idempotency.as_ref().map(row::idempotency);
+    let same = |job: Job| {
+        job.kind == new.kind
+            && job.queue == new.queue
+            && job.input == new.input
+            && found.idempotency == idempotency
+    };
+    let job = record.and_then(|record| found.job(&record).ok());
+    if job.is_some_and(same) {
         Enqueued::Accepted(new.id)
     } else {
         Enqueued::IdTaken(new.id)
     }
 }
 
-fn insert(
+/// Stores a job under an id that is free; `child` is whether another job spawned it.
+pub(crate) fn insert(
     write: &mut Write<'_>,
     job: &Job,
     asked: Option<&Idempotency>,
+    child: bool,
 ) -> Result<(), BrokerError> {
     execute(write, sql!("queue_add"), [job.queue.as_str()])?;
     let place = row::last_place(write)?;
@@ -99,6 +111,8 @@ fn insert(
             row::due_ms(job),
             !labels.is_empty(),
             asked.map(row::idempotency),
+            row::expires_ms(job),
+            child,
         ],
     )?;
     let row = write.last_insert_rowid();

@@ -14,6 +14,7 @@ use crate::SqliteBroker;
 use crate::ops::emit;
 use crate::row;
 use crate::statement::{all, sql};
+use crate::unreadable;
 use crate::wake::Topic;
 
 /// Events after a cursor; waits while there are none and the job is not over.
@@ -62,7 +63,7 @@ fn page(
     let reached = page.events.last().map_or(after, |event| event.seq);
     if found.status.is_final() && reached >= newest && page.events.len() < limit {
         if reached == newest {
-            page.events.extend(last(conn, id, newest + 1)?);
+            page.events.extend(last(conn, id, newest + 1, now)?);
         }
         page.ended = true;
     }
@@ -97,8 +98,14 @@ fn stored(
 }
 
 /// The end of a finished job, made of the job itself.
-fn last(conn: &Connection, id: JobId, seq: u64) -> Result<Option<Event>, BrokerError> {
-    let Some((_, job)) = row::load(conn, &id)? else {
+fn last(
+    conn: &Connection,
+    id: JobId,
+    seq: u64,
+    now: Timestamp,
+) -> Result<Option<Event>, BrokerError> {
+    let found = row::load(conn, &id)?;
+    let Some(job) = found.and_then(|(row, record)| unreadable::shown(&row, record, now)) else {
         return Ok(None);
     };
     let event = job.final_event().zip(job.finished_at);

@@ -13,11 +13,13 @@ use lovage_core::query::{Filter, JobPage, Page, QueueStats};
 use lovage_core::status::Status;
 use rusqlite::{Connection, params};
 
+use crate::file::StoreFile;
 use crate::ops::enqueue::{session_label, tag_label};
 use crate::row::{self, JobRow};
 use crate::statement::{all, execute, first, sql};
 use crate::wake::Topic;
 use crate::writer::Write;
+use crate::{queue, unreadable};
 
 /// A job with its result.
 pub(crate) fn get(
@@ -25,9 +27,10 @@ pub(crate) fn get(
     id: &JobId,
     now: Timestamp,
 ) -> Result<Option<Job>, BrokerError> {
-    let Some((row, mut job)) = row::load(conn, id)?.filter(|(row, _)| !row.is_gone(now)) else {
+    let Some((row, record)) = row::load(conn, id)?.filter(|(row, _)| !row.is_gone(now)) else {
         return Ok(None);
     };
+    let mut job = unreadable::shown(&row, record, now).ok_or_else(|| unreadable::newer(id))?;
     if job.status == Status::Succeeded {
         job.result = result(conn, &row)?;
     }
@@ -180,19 +183,18 @@ fn section(
 }
 
 fn listed(conn: &Connection, row: i64, now: Timestamp) -> Result<Option<Job>, BrokerError> {
-    let Some(recorded) = first(conn, sql!("job_read"), [row], row::recorded)? else {
-        return Ok(None);
-    };
-    let (row, job) = row::decoded(recorded)?;
-    Ok((!row.is_gone(now)).then_some(job))
+    let found = first(conn, sql!("job_read"), [row], row::recorded)?;
+    let found = found.filter(|(row, _)| !row.is_gone(now));
+    Ok(found.and_then(|(row, record)| unreadable::shown(&row, record, now)))
 }
 
 /// What each queue holds.
 pub(crate) fn stats(conn: &Connection) -> Result<Vec<QueueStats>, BrokerError> {
-    all(conn, sql!("queues_read"), [], |row| {
+    let mut queues = all(conn, sql!("queues_read"), [], |row| {
         Ok(QueueStats {
             queue: row::parsed(row, "queue")?,
             paused: row.get("paused")?,
+            limits: queue::limits(row)?,
             scheduled: row.get("scheduled")?,
             queued: row.get("queued")?,
             running: row.get("running")?,
@@ -201,7 +203,11 @@ pub(crate) fn stats(conn: &Connection) -> Result<Vec<QueueStats>, BrokerError> {
             failed_total: row.get("failed_total")?,
             cancelled_total: row.get("cancelled_total")?,
         })
-    })
+    })?;
+    for stats in &mut queues {
+        stats.limits.weights = queue::weights(conn, &stats.queue)?;
+    }
+    Ok(queues)
 }
 
 /// Stops or starts the giving of a queue's jobs.
@@ -216,8 +222,9 @@ pub(crate) fn pause(
     Ok(())
 }
 
-/// Writes, and changes nothing.
-pub(crate) fn ping(write: &Write<'_>) -> Result<(), BrokerError> {
+/// Writes to the file, as long as it is still the one that stands at its path.
+pub(crate) fn ping(write: &Write<'_>, file: &StoreFile) -> Result<(), BrokerError> {
+    file.check()?;
     execute(write, sql!("touch"), [])?;
     Ok(())
 }

@@ -8,15 +8,18 @@ use lovage_core::id::JobId;
 use lovage_core::job::Job;
 use lovage_core::lifecycle::{self, Next};
 use lovage_core::limits;
+use lovage_core::record;
 use lovage_core::status::Status;
 use rusqlite::params;
 
 use crate::ops::settle;
 use crate::row::{self, Recorded};
 use crate::statement::{all, execute, sql};
+use crate::unreadable;
 use crate::writer::Write;
 
-/// Takes from lost workers, then from those asked to stop longer than a lease ago.
+/// Takes from lost workers, then from those asked to stop longer than a lease
+/// ago, then ends what was not started in time.
 pub(crate) fn reclaim(write: &mut Write<'_>) -> Result<Swept, BrokerError> {
     let now = write.now.as_millisecond();
     execute(
@@ -41,10 +44,33 @@ pub(crate) fn reclaim(write: &mut Write<'_>) -> Result<Swept, BrokerError> {
         row::recorded,
     )?;
     for recorded in overdue {
+        if is_left(&recorded) {
+            continue;
+        }
         let ended = end(write, recorded, &mut swept, |_| lifecycle::cancel_overdue())?;
         swept.cancelled.extend(ended.map(|(id, _)| id));
     }
+    expire(write, &mut swept)?;
     Ok(swept)
+}
+
+/// A newer program asked its own worker: that one ends it, or loses its lease.
+fn is_left((_, record): &Recorded) -> bool {
+    record.as_deref().is_some_and(record::is_newer)
+}
+
+fn expire(write: &mut Write<'_>, swept: &mut Swept) -> Result<(), BrokerError> {
+    let past = params![write.now.as_millisecond(), limits::EXPIRED_JOBS_MAX];
+    for recorded in all(write, sql!("expired_load"), past, row::recorded)? {
+        let Some((row, job)) = unreadable::open(write, recorded)? else {
+            continue;
+        };
+        if let Some(next) = lifecycle::expire(&job, write.now) {
+            settle::put(write, &row, &job, &next, None)?;
+            swept.expired.push(row.id);
+        }
+    }
+    Ok(())
 }
 
 /// Settles a running job in its worker's place, whose own settle then comes too late.
@@ -54,12 +80,16 @@ fn end(
     swept: &mut Swept,
     next: impl FnOnce(&Job) -> Next,
 ) -> Result<Option<(JobId, Status)>, BrokerError> {
-    let (row, Some(record)) = recorded else {
-        execute(write, sql!("job_delete"), [recorded.0.row])?;
-        swept.orphans.push(recorded.0.id);
+    if recorded.1.is_none() {
+        let row = recorded.0;
+        execute(write, sql!("job_delete"), [row.row])?;
+        swept.orphans.push(row.id);
+        settle::tell(write, &row, Status::Failed)?;
+        return Ok(None);
+    }
+    let Some((row, job)) = unreadable::open(write, recorded)? else {
         return Ok(None);
     };
-    let job = row.job(&record)?;
     let status = settle::put(write, &row, &job, &next(&job), None)?;
     Ok(Some((row.id, status)))
 }

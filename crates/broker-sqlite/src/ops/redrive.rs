@@ -4,26 +4,58 @@ use lovage_core::broker::RedriveReply;
 use lovage_core::error::BrokerError;
 use lovage_core::event::{self, NewEvent};
 use lovage_core::id::JobId;
+use lovage_core::job::Job;
 use lovage_core::lifecycle;
 use lovage_core::payload::Payload;
 
-use crate::ops::emit;
+use crate::ops::{children, emit};
+use crate::row::JobRow;
+use crate::statement::sql;
 use crate::wake::Topic;
 use crate::writer::Write;
 use crate::{key, lane, row};
 
-/// Queues the job again behind all others, its checkpoints kept.
+/// Queues the job again behind all others, its checkpoints kept; its failed and
+/// cancelled children before it.
 pub(crate) fn redrive(write: &mut Write<'_>, id: &JobId) -> Result<RedriveReply, BrokerError> {
-    let found = row::load(write, id)?.filter(|(row, _)| !row.is_gone(write.now));
-    let Some((row, job)) = found else {
-        return Ok(RedriveReply::NotFound);
+    let (row, job, again) = match look(write, id)? {
+        Redrivable::Yes(row, job, again) => (row, job, again),
+        Redrivable::No(reply) => return Ok(reply),
     };
-    let Some(again) = lifecycle::redrive(&job) else {
-        return Ok(RedriveReply::Refused(job.status));
-    };
-    if let Some(holder) = key::holder(write, &again)?.filter(|holder| holder != id) {
-        return Ok(RedriveReply::Duplicate(holder));
+    for child in children::below(write, id, sql!("children_failed"))? {
+        if let Redrivable::Yes(row, job, again) = look(write, &child)? {
+            put(write, row, &job, *again)?;
+        }
     }
+    put(write, row, &job, *again)?;
+    Ok(RedriveReply::Queued)
+}
+
+/// Whether a job may be queued again.
+enum Redrivable {
+    /// The job as it is, and as it will be.
+    Yes(JobRow, Box<Job>, Box<Job>),
+    No(RedriveReply),
+}
+
+fn look(write: &Write<'_>, id: &JobId) -> Result<Redrivable, BrokerError> {
+    let found = row::load(write, id)?.filter(|(row, _)| !row.is_gone(write.now));
+    let Some((row, record)) = found else {
+        return Ok(Redrivable::No(RedriveReply::NotFound));
+    };
+    let job = record.and_then(|record| row.job(&record).ok());
+    let again = job.as_ref().and_then(lifecycle::redrive);
+    let Some((job, again)) = job.zip(again) else {
+        return Ok(Redrivable::No(RedriveReply::Refused(row.status)));
+    };
+    let holder = key::holder(write, &again)?.filter(|holder| holder != id);
+    Ok(match holder {
+        Some(holder) => Redrivable::No(RedriveReply::Duplicate(holder)),
+        None => Redrivable::Yes(row, Box::new(job), Box::new(again)),
+    })
+}
+
+fn put(write: &mut Write<'_>, row: JobRow, job: &Job, again: Job) -> Result<(), BrokerError> {
     key::take_unique(write, &again)?;
     let redriven = NewEvent {
         kind: event::kind::REDRIVEN.to_owned(),
@@ -38,5 +70,5 @@ pub(crate) fn redrive(write: &mut Write<'_>, id: &JobId) -> Result<RedriveReply,
     row::put(write, row.row, again, Some(place), None)?;
     write.ring(Topic::Queue(row.queue));
     write.ring(Topic::Job(row.id));
-    Ok(RedriveReply::Queued)
+    Ok(())
 }

@@ -10,7 +10,7 @@ use crate::ops::emit;
 use crate::row::{self, JobRow};
 use crate::wake::Topic;
 use crate::writer::Write;
-use crate::{key, lane};
+use crate::{key, lane, queue, wait};
 
 /// Settles each job that is still held under its token.
 pub(crate) fn settle(
@@ -44,6 +44,9 @@ fn settle_one(write: &mut Write<'_>, settle: &Settle) -> Result<Settled, BrokerE
         ..settle.job.clone()
     };
     put(write, &row, &job, next, Some(&lease.token.to_string()))?;
+    if let Next::Wait { reason, .. } = next {
+        wait::look(write, &row, reason)?;
+    }
     Ok(Settled::Done)
 }
 
@@ -71,11 +74,20 @@ pub(crate) fn put(
     if let Some(event) = lifecycle::event(next) {
         emit::append(write, row.row, &[event])?;
     }
-    if !status.is_final() {
+    tell(write, row, status)?;
+    Ok(status)
+}
+
+/// Tells those whom it concerns that a job went from where `row` has it to `status`.
+pub(crate) fn tell(write: &mut Write<'_>, row: &JobRow, status: Status) -> Result<(), BrokerError> {
+    if !status.is_final() || (row.token.is_some() && queue::awaits_slot(write, &row.queue)?) {
         write.ring(Topic::Queue(row.queue.clone()));
     }
     write.ring(Topic::Job(row.id));
-    Ok(status)
+    if row.child && status.is_final() {
+        wait::child_ended(write, &row.id)?;
+    }
+    Ok(())
 }
 
 /// The new place in line, if it changes.

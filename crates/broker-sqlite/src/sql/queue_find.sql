@@ -1,4 +1,5 @@
--- Whether a queue is paused, and how many it has queued.
+-- What a queue has, and what it may give.
 -- ?1 queue
 -- Plan: search queues by key.
-SELECT paused, queued FROM queues WHERE queue = ?1
+SELECT paused, queued, running, concurrency, rate_jobs, rate_per_ms, rate_burst, next_us
+FROM queues WHERE queue = ?1

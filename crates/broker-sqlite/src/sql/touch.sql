@@ -1,3 +1,3 @@
--- Changes nothing, but as a write: whether the store takes any.
+-- Changes nothing that counts, but has something to write: whether the store takes it.
 -- Plan: the one row of line.
-UPDATE line SET back = back
+UPDATE line SET touched = touched + 1

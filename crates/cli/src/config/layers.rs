@@ -27,7 +27,7 @@ const ALIASES: [(&str, &str); 4] = [
     ("RUST_LOG", "log.filter"),
 ];
 /// Settings that are never printed.
-const SECRETS: [&str; 1] = ["llm.api_key"];
+const SECRETS: [&str; 2] = ["llm.api_key", "store.sentinel_login"];
 
 /// The effective value of every key, in the order of the defaults file.
 #[derive(Debug)]

@@ -110,6 +110,32 @@ fn flags_beat_environment_beats_file_beats_defaults() {
 }
 
 #[test]
+fn redis_is_one_server_or_several_with_tls_or_without() {
+    for url in [
+        "redis://host",
+        "rediss://me:pw@host:6380/1",
+        "redis+unix:///run/redis.sock",
+        "redis-cluster://a:1,b:2",
+        "rediss-sentinel://me:pw@a,b/main/0",
+    ] {
+        let settings = load_env(&[("REDIS_URL", url)]).unwrap();
+        assert_eq!(settings.store.url.expose(), url);
+        assert!(!settings.show().contains("pw"), "{}", settings.show());
+    }
+    let settings = load_env(&[
+        ("LOVAGE__STORE__TLS_CERT", "client.pem"),
+        ("LOVAGE__STORE__TLS_KEY", "client.key"),
+        ("LOVAGE__STORE__SENTINEL_LOGIN", "me:hunter2"),
+        ("LOVAGE__STORE__WAIT_REPLICAS", "1"),
+    ])
+    .unwrap();
+    let pair = ("client.pem".into(), "client.key".into());
+    assert_eq!(settings.store.tls.client, Some(pair));
+    assert_eq!(settings.store.wait_replicas, 1);
+    assert!(!settings.show().contains("hunter2"), "{}", settings.show());
+}
+
+#[test]
 fn the_file_of_the_working_folder_is_read_unless_another_was_named() {
     let folder = TempDir::new().unwrap();
     let here = file(
@@ -368,7 +394,11 @@ fn every_key_refuses_a_wrong_type_and_a_senseless_value() {
     for wrong in [
         "store.url = \"localhost:6379\"",
         "store.url = 1",
-        "store.url = \"rediss://host:6379\"",
+        "store.url = \"http://host:6379\"",
+        "store.url = \"redis-sentinel://host\"",
+        "store.tls_cert = 1",
+        "store.tls_key = \"client.key\"",
+        "store.wait_replicas = 17",
         "store.data = \"\"",
         "store.prefix = \"{a}\"",
         "store.keep_result_s = 0",

@@ -215,6 +215,55 @@ async fn a_step_that_an_earlier_attempt_finished_is_not_run_again() {
     worker.stop().await;
 }
 
+/// A rolling deploy may change what a kind's input looks like: jobs enqueued
+/// before it end in the dead list, and the worker goes on.
+#[tokio::test(start_paused = true)]
+async fn an_input_that_cannot_be_read_goes_to_the_dead_list() {
+    let world = World::new();
+    let strict = handler(async |context| context.done(&context.input::<u32>()?));
+    let worker = world.worker(1, quick().with("strict", strict));
+    let text = Payload::of(&"of the version before").unwrap();
+    let id = world
+        .enqueue(NewJob {
+            input: text.clone(),
+            ..world.job("strict")
+        })
+        .await;
+    let job = world.ended(id).await;
+    assert_eq!((job.status, job.attempt), (Status::Failed, 1));
+    let error = job.error.unwrap();
+    assert_eq!(error.code, "input");
+    assert!(error.message.contains("expected u32"), "{}", error.message);
+    assert_eq!(job.asked.input, text, "kept, for a worker that can read it");
+    assert_eq!(world.dead().await, [id]);
+    world.succeeded(world.add("quick").await).await;
+    assert!(worker.is_running());
+    worker.stop().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_handler_that_panics_over_its_input_is_retried_and_then_dead() {
+    let world = World::new();
+    let careless = handler(async |context| {
+        let number: u32 = context.job().input.read().expect("a number, as ever");
+        context.done(&number)
+    });
+    let worker = world.worker(1, quick().with("careless", careless));
+    let id = world.add("careless").await;
+    let job = world.ended(id).await;
+    assert_eq!((job.status, job.attempt), (Status::Failed, 3));
+    assert_eq!(job.history.len(), 3);
+    assert!(
+        job.history
+            .iter()
+            .all(|attempt| attempt.error.code == "panic")
+    );
+    assert_eq!(world.dead().await, [id]);
+    world.succeeded(world.add("quick").await).await;
+    assert!(worker.is_running());
+    worker.stop().await;
+}
+
 /// What a handler panics with; it fails once more when whoever caught it drops it.
 struct Bomb;
 

@@ -7,8 +7,8 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use lovage_core::broker::{
-    Broker, CancelReply, Claim, Claimed, Claims, Enqueued, RedriveReply, Settle, Settled, Swept,
-    Wake,
+    Broker, CancelReply, Child, Claim, Claimed, Claims, Enqueued, RedriveReply, Settle, Settled,
+    SignalReply, Spawn, Swept, Wake,
 };
 use lovage_core::checkpoint::Checkpoint;
 use lovage_core::error::BrokerError;
@@ -16,7 +16,9 @@ use lovage_core::event::{EventPage, NewEvent};
 use lovage_core::id::{JobId, QueueName, WorkerId};
 use lovage_core::job::{Job, NewJob};
 use lovage_core::lease::Lease;
+use lovage_core::payload::Payload;
 use lovage_core::query::{Filter, JobPage, Page, QueueStats};
+use lovage_core::queue::QueueLimits;
 use lovage_tests::model::ModelBroker;
 use tokio::sync::watch;
 
@@ -32,6 +34,8 @@ pub(crate) enum Verb {
     Checkpoint,
     Checkpoints,
     Emit,
+    Spawn,
+    Children,
     Settle,
     Reclaim,
     Prune,
@@ -260,6 +264,23 @@ impl Broker for Link {
             .await
     }
 
+    async fn spawn(&self, spawn: &Spawn) -> Result<(), BrokerError> {
+        self.through(Verb::Spawn, self.store.spawn(spawn)).await
+    }
+
+    async fn children(&self, id: &JobId) -> Result<Vec<Child>, BrokerError> {
+        self.through(Verb::Children, self.store.children(id)).await
+    }
+
+    async fn signal(
+        &self,
+        id: &JobId,
+        name: &str,
+        data: &Payload,
+    ) -> Result<SignalReply, BrokerError> {
+        self.store.signal(id, name, data).await
+    }
+
     async fn settle(&self, settles: &[Settle]) -> Result<Vec<Settled>, BrokerError> {
         let refused = match &self.state().refuses {
             Some(refuses) => settles.iter().any(refuses),
@@ -311,6 +332,10 @@ impl Broker for Link {
 
     async fn pause(&self, queue: &QueueName, paused: bool) -> Result<(), BrokerError> {
         self.store.pause(queue, paused).await
+    }
+
+    async fn limit(&self, queue: &QueueName, limits: &QueueLimits) -> Result<(), BrokerError> {
+        self.store.limit(queue, limits).await
     }
 
     async fn reclaim(&self) -> Result<Swept, BrokerError> {

@@ -9,10 +9,12 @@
 mod attempts;
 mod blocking;
 mod cancel;
+mod children;
 mod drain;
 mod gate;
 mod lease;
 mod link;
 mod outage;
+mod signals;
 mod slots;
 mod world;

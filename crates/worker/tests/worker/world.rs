@@ -11,7 +11,7 @@ use lovage_core::id::{JobId, QueueName};
 use lovage_core::job::{Job, NewJob};
 use lovage_core::limits;
 use lovage_core::payload::Payload;
-use lovage_core::query::QueueStats;
+use lovage_core::query::{Filter, Page, QueueStats};
 use lovage_core::retry::Backoff;
 use lovage_core::status::Status;
 use lovage_tests::clock::ManualClock;
@@ -143,6 +143,20 @@ impl World {
         let job = self.ended(id).await;
         assert_eq!(job.status, Status::Succeeded, "{:?}", job.error);
         job
+    }
+
+    /// The dead list: jobs that failed.
+    pub(crate) async fn dead(&self) -> Vec<JobId> {
+        let failed = Filter {
+            states: vec![Status::Failed],
+            ..Filter::default()
+        };
+        let page = Page {
+            cursor: None,
+            limit: limits::LIST_PAGE_MAX,
+        };
+        let page = self.store.list(&failed, &page).await.unwrap();
+        page.jobs.iter().map(|job| job.id).collect()
     }
 
     /// What the default queue holds.

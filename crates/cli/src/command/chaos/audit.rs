@@ -15,7 +15,7 @@ use lovage_core::status::Status;
 use super::bill::Bill;
 use super::order::{self, End, Order};
 use super::report::Phase;
-use super::work::{Done, STEPS};
+use super::work::{self, Done, STEPS};
 
 /// How long before its end a store may have acknowledged what it forgets, in ms:
 /// `everysec` syncs once a second, and may be late by one.
@@ -104,31 +104,46 @@ impl Audit<'_> {
 
     /// The result is made of what the steps stored, by the last attempt that began.
     async fn result(&mut self, id: JobId, end: &End) -> Result<(), BrokerError> {
-        let done = end
-            .result
-            .as_ref()
-            .and_then(|result| result.read::<Done>().ok());
+        let result = end.result.as_ref();
+        let done = result.and_then(|result| result.read::<Done>().ok());
+        let done =
+            done.filter(|done| done.attempt == end.attempt && done.answers.len() == STEPS as usize);
+        let Some(done) = done else {
+            return Ok(self.torn(id, end));
+        };
         let mut stored = BTreeMap::new();
         for step in self.broker.checkpoints(&id).await? {
             stored.insert(step.step, step.value.read::<u64>().ok());
         }
-        let stored: Vec<Option<u64>> = (0..STEPS)
-            .map(|step| stored.get(&format!("call_{step}")).copied().flatten())
-            .collect();
-        let whole = done.as_ref().is_some_and(|done| {
-            let answers = done.answers.iter().copied().map(Some);
-            answers.eq(stored.iter().copied()) && done.attempt == end.attempt
-        });
-        if !whole {
-            tracing::error!(job = %id, ?end, ?stored, "torn");
-            self.phase.broken.torn += 1;
-        } else if let Some(began_at) = self.bill.began_after(id, end.attempt)
-            && !self.losses.excuse_noticed(began_at, i64::MAX)
-        {
+        for (step, answer) in (0..STEPS).zip(&done.answers) {
+            match stored.get(&work::step_name(step)) {
+                Some(kept) if kept.as_ref() == Some(answer) => {}
+                None if self.forgot_step(id, step) => self.phase.last_second.checkpoints += 1,
+                Some(_) | None => self.torn(id, end),
+            }
+        }
+        self.fenced(id, end);
+        Ok(())
+    }
+
+    fn torn(&mut self, id: JobId, end: &End) {
+        tracing::error!(job = %id, ?end, "torn");
+        self.phase.broken.torn += 1;
+    }
+
+    /// Whether the store may have forgotten a checkpoint. An attempt that lives
+    /// through that does not notice, and ends with what it knows.
+    fn forgot_step(&self, id: JobId, step: u32) -> bool {
+        let mut kept = self.bill.kept(id, step);
+        kept.any(|at| self.losses.excuse_noticed(at, i64::MAX))
+    }
+
+    fn fenced(&mut self, id: JobId, end: &End) {
+        let later = self.bill.began_after(id, end.attempt);
+        if later.is_some_and(|at| !self.losses.excuse_noticed(at, i64::MAX)) {
             tracing::error!(job = %id, ?end, "not fenced");
             self.phase.broken.not_fenced += 1;
         }
-        Ok(())
     }
 
     /// Exactly one event says that the job is over.

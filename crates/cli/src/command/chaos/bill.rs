@@ -32,6 +32,15 @@ impl Bill<'_> {
         later.next().map(|entry| entry.at)
     }
 
+    /// When attempts heard that a step's answer is stored.
+    pub(super) fn kept(&self, job: JobId, step: u32) -> impl Iterator<Item = i64> {
+        let entries = self.entries.iter().filter(move |entry| entry.job == job);
+        entries.filter_map(move |entry| match entry.fact {
+            Fact::Kept { step: kept, .. } if kept == step => Some(entry.at),
+            _ => None,
+        })
+    }
+
     /// Counts calls, and how long jobs of killed workers waited.
     pub(super) fn count(&self, losses: &Losses<'_>, phase: &mut Phase) {
         let mut steps: HashMap<(JobId, u32), StepState> = HashMap::new();

@@ -84,7 +84,7 @@ pub(super) struct LastSecond {
     pub(super) jobs: usize,
     /// Ends of jobs, which then ended again.
     pub(super) ends: usize,
-    /// Checkpoints, whose steps then ran again.
+    /// Checkpoints: their steps ran again, or their attempt ended without noticing.
     pub(super) checkpoints: usize,
 }
 

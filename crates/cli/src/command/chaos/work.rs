@@ -20,6 +20,11 @@ const FAILING: f64 = 0.05;
 /// How long such an attempt asks to wait.
 const FAILED_WAIT: Duration = Duration::from_millis(200);
 
+/// What a step is called.
+pub(super) fn step_name(step: u32) -> String {
+    format!("call_{step}")
+}
+
 /// What a job gives: the stored answers of its steps, and which attempt put them together.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) struct Done {
@@ -43,7 +48,7 @@ impl Handler for Work {
         self.note(&context, Fact::Began)?;
         let mut answers = Vec::new();
         for step in 0..STEPS {
-            let name = format!("call_{step}");
+            let name = step_name(step);
             let answer = context.step(&name, &step, || self.call(&context, step));
             let answer = answer.await?;
             self.note(&context, Fact::Kept { step, answer })?;
