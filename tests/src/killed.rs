@@ -112,6 +112,7 @@ cases! {
     "reclaim lost": two_lost, reclaim;
     "reclaim overdue cancel": one_overdue, reclaim;
     "reclaim unstarted": one_late, reclaim;
+    "reclaim parent": parent_waits_for_long, reclaim;
     "reclaim child": last_child_lost, reclaim;
     "prune": one_past_its_time, prune;
 }
@@ -460,6 +461,12 @@ async fn one_with_children(world: &World) {
 async fn one_waits_for_children(world: &World) {
     one_with_children(world).await;
     settle_parent(world).await;
+}
+
+/// Long enough that somebody looks after it.
+async fn parent_waits_for_long(world: &World) {
+    one_waits_for_children(world).await;
+    world.clock.advance(Duration::from_secs(60));
 }
 
 /// The parent waits, and a worker holds both children.
