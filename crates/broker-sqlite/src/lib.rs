@@ -18,6 +18,8 @@ mod cost;
 mod error;
 mod file;
 mod key;
+#[cfg(test)]
+mod killed;
 mod lane;
 mod ops;
 mod queue;
