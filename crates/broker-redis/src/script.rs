@@ -98,6 +98,7 @@ mod tests {
         assert!(prelude.contains(&format!("EVENTS_MAX = {}\n", limits::EVENTS_MAX)));
         let tombstone = format!("TOMBSTONE_MS = {}\n", limits::TOMBSTONE.as_millis());
         assert!(include_str!("lua/enqueue.lua").contains(&tombstone));
+        assert!(include_str!("lua/forget.lua").contains(&tombstone));
         // Lua counts from 1, GETRANGE and SETRANGE from 0.
         assert_eq!(record::STATE_OFFSET, 3);
         assert!(prelude.contains("string.sub(record, 4, 4)"));

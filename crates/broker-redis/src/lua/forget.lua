@@ -1,13 +1,62 @@
--- Forgets finished jobs of one entry of the list of finished jobs.
--- ARGV[2] entry   ARGV[3..] ids whose time is over
+-- Forgets finished jobs, but not those that were redriven since.
+-- ARGV[2] how many are enough   ARGV[3..] entries of the list of finished jobs
 -- Returns how many jobs, 0 when another sweep was first.
-if redis.call('XDEL', Q .. 'fin', ARGV[2]) == 0 then
-  return 0
+local TOMBSTONE_MS = 3600000
+local HEAD_MAX = 65535
+
+-- Whether the end of a job that was redriven once is its last one: a redriven
+-- job is not over, or ends in another entry.
+local function is_last(id, gone)
+  local head = redis.call('GETRANGE', Q .. 'j:' .. id, 0, HEAD_MAX)
+  if head == '' then
+    return true
+  end
+  local until_ms = string.match(head, '"ku":(%d+)')
+  return string.match(head, '^%S+ %u') and until_ms and tonumber(until_ms) + TOMBSTONE_MS == gone
 end
-redis.call('ZREM', Q .. 'g', ARGV[2])
+
+local function unlink(ids, letters)
+  local keys = {}
+  for _, id in ipairs(ids) do
+    for _, letter in ipairs(letters) do
+      keys[#keys + 1] = Q .. letter .. id
+    end
+  end
+  redis.call('UNLINK', unpack(keys))
+end
+
+local function forget(entry)
+  local found = redis.call('XRANGE', Q .. 'fin', entry, entry)[1]
+  redis.call('ZREM', Q .. 'g', entry)
+  if not found then
+    return 0
+  end
+  redis.call('XDEL', Q .. 'fin', entry)
+  local gone, listed = tonumber(found[2][2]), found[2][4]
+  local ids, states = {}, {}
+  for id in string.gmatch(listed, '%S+') do
+    ids[#ids + 1] = id
+    states[#states + 1] = Q .. 's:' .. id
+  end
+  local plain = redis.call('EXISTS', unpack(states)) == 0
+  local over = {}
+  for i, id in ipairs(ids) do
+    if plain or not redis.call('HGET', states[i], 'ends') or is_last(id, gone) then
+      over[#over + 1] = id
+    end
+  end
+  if #over > 0 then
+    unlink(over, plain and {'j:'} or {'j:', 's:', 'e:', 'ch:', 'cl:'})
+    redis.call('ZREM', Q .. 'dead', unpack(over))
+  end
+  return #over
+end
+
+local forgotten = 0
 for i = 3, #ARGV do
-  local id = ARGV[i]
-  redis.call('UNLINK', Q .. 'j:' .. id, Q .. 's:' .. id, Q .. 'e:' .. id, Q .. 'ch:' .. id, Q .. 'cl:' .. id)
-  redis.call('ZREM', Q .. 'dead', id)
+  forgotten = forgotten + forget(ARGV[i])
+  if forgotten >= tonumber(ARGV[2]) then
+    break
+  end
 end
-return #ARGV - 2
+return forgotten

@@ -15,6 +15,8 @@ local UNIT = 10000
 local EVENTS_MAX = 10000
 -- The value of a key with a window says when it ends; the server cleans up this much later.
 local SLACK_MS = 60000
+-- A record says when it is forgotten; the server cleans up this much later, if no sweep did.
+local PRUNE_MS = 600000
 
 local counts, ended, news = {}, {}, {}
 
@@ -122,7 +124,7 @@ local ttls = {}
 local function finish(id, record, gone, unique, settled, stateless)
   local ttl = ttls[gone]
   if not ttl then
-    ttl = string.format('%.0f', math.max(tonumber(gone) - now, 1))
+    ttl = string.format('%.0f', math.max(tonumber(gone) - now, 0) + PRUNE_MS)
     ttls[gone] = ttl
   end
   local letter = string.sub(record, 4, 4)

@@ -146,9 +146,9 @@ struct Found {
 }
 
 /// Jobs that finished together.
-pub(crate) struct Batch {
-    pub(crate) gone: i64,
-    pub(crate) ids: Vec<JobId>,
+struct Batch {
+    gone: i64,
+    ids: Vec<JobId>,
 }
 
 impl Store {
@@ -400,18 +400,6 @@ impl Store {
             }
         }
         Ok(found)
-    }
-
-    /// One batch of finished jobs by its entry.
-    pub(crate) async fn finished_batch(
-        &self,
-        queue: &QueueName,
-        entry: &str,
-    ) -> Result<Option<Batch>, BrokerError> {
-        let mut ask = redis::pipe();
-        ask.xrange(self.keys.finished(queue), entry, entry);
-        let (entries,): (StreamRangeReply,) = self.send(&ask).await?;
-        entries.ids.first().map(read_batch).transpose()
     }
 
     /// Takes a job that is gone out of the index where it was met.
