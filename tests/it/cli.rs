@@ -10,7 +10,7 @@ use serde_json::Value;
 use crate::process::{Ended, Program, Server};
 
 const TOPIC: &str = r#"{"topic": "Lumen Bay tidal battery"}"#;
-const COMMANDS: [&str; 25] = [
+const COMMANDS: [&str; 26] = [
     "generate",
     "up",
     "api",
@@ -33,6 +33,7 @@ const COMMANDS: [&str; 25] = [
     "dead ls",
     "dead redrive",
     "bench",
+    "chaos",
     "config",
     "config show",
     "completions",

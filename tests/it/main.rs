@@ -8,6 +8,7 @@
 
 mod audit;
 mod calls;
+mod chaos;
 mod cli;
 mod crash;
 mod drain;

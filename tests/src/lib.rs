@@ -70,6 +70,8 @@
 //!   operations and how to play the same history again.
 //! - [`faults`]: a broker whose calls are lost or late, from a seed, and a
 //!   caller that sends them again.
+//! - [`killed`] and [`proxy`]: every verb that writes, killed before and after
+//!   each of its commands or commits, and sent again.
 //! - [`clock`], [`redis`], [`harness`]: a clock that is moved, a private
 //!   `redis-server`, and what a case is given.
 //! - [`llm`]: a stand-in for a language model's API.
@@ -79,7 +81,9 @@ pub mod conformance;
 pub mod faults;
 pub mod harness;
 pub mod history;
+pub mod killed;
 pub mod llm;
 pub mod model;
+pub mod proxy;
 pub mod redis;
 pub mod sim;

@@ -25,6 +25,8 @@ use crate::harness::Harness;
 use crate::history::{History, Operation};
 use crate::model::ModelBroker;
 
+pub use look::{look_at, look_at_stats};
+
 /// The seed of a single history; without it there are several, of random seeds.
 pub const SEED: &str = "LOVAGE_SEED";
 /// How many operations the histories of one test have together.

@@ -85,6 +85,7 @@ script! {
     TOKEN = "#!lua flags=allow-oom" "lua/prelude.lua" "lua/token.lua";
     READ = "#!lua flags=no-writes" "lua/read.lua";
     AFTER = "#!lua flags=no-writes" "lua/after.lua";
+    LANE = "#!lua flags=no-writes" "lua/lane.lua";
 }
 
 #[cfg(test)]

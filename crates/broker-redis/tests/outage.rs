@@ -19,6 +19,7 @@ use lovage_core::job::NewJob;
 use lovage_core::lifecycle;
 use lovage_core::outcome::Outcome;
 use lovage_core::payload::Payload;
+use lovage_core::query::{Filter, Page};
 use lovage_core::status::Status;
 use lovage_tests::clock::ManualClock;
 use lovage_tests::redis::RedisServer;
@@ -194,6 +195,7 @@ async fn a_full_server_refuses_new_jobs_and_lets_running_ones_end() {
     let id = enqueue(&broker).await.unwrap();
     let queue = QueueName::default();
     let (worker, claimed) = claim_one(&broker).await;
+    enqueue(&broker).await.unwrap();
     let set = ["CONFIG", "SET", "maxmemory", "1"];
     server.command(&set).await.unwrap();
     let refused = enqueue(&broker).await.unwrap_err();
@@ -206,6 +208,15 @@ async fn a_full_server_refuses_new_jobs_and_lets_running_ones_end() {
     assert_eq!(settled, [Settled::Done]);
     let job = broker.get(&id).await.unwrap().unwrap();
     assert_eq!(job.status, Status::Succeeded);
+    // Whoever watches and lists still can.
+    let page = broker.events(&id, 0, 10, LONG).await.unwrap().unwrap();
+    assert!(page.ended);
+    let page = Page {
+        cursor: None,
+        limit: 10,
+    };
+    let listed = broker.list(&Filter::default(), &page).await.unwrap();
+    assert_eq!(listed.jobs.len(), 2);
     let unset = ["CONFIG", "SET", "maxmemory", "0"];
     server.command(&unset).await.unwrap();
     enqueue(&broker).await.unwrap();

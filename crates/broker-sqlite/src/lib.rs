@@ -13,9 +13,13 @@
 
 mod config;
 mod connect;
+#[cfg(test)]
+mod cost;
 mod error;
 mod file;
 mod key;
+#[cfg(test)]
+mod killed;
 mod lane;
 mod ops;
 mod queue;

@@ -39,7 +39,8 @@ pub(crate) struct Write<'a> {
 }
 
 impl<'a> Write<'a> {
-    fn new(tx: &'a Transaction<'a>, now: Timestamp, lease: Duration) -> Self {
+    /// An operation of its own.
+    pub(crate) fn new(tx: &'a Transaction<'a>, now: Timestamp, lease: Duration) -> Self {
         Self {
             tx,
             now,
@@ -265,7 +266,7 @@ impl Writing {
             }
             savepoint(&tx, "RELEASE operation")?;
         }
-        tx.commit().map_err(|_| Lost::ByOne)?;
+        commit(tx).map_err(|_| Lost::ByOne)?;
         Ok(rings)
     }
 
@@ -281,7 +282,7 @@ impl Writing {
             drop(tx);
             return operation.answer(None);
         }
-        match tx.commit() {
+        match commit(tx) {
             Ok(()) => {
                 operation.answer(None);
                 self.bells.ring(&rings);
@@ -320,6 +321,16 @@ enum Lost {
 
 fn begin(conn: &mut Connection) -> rusqlite::Result<Transaction<'_>> {
     conn.transaction_with_behavior(TransactionBehavior::Immediate)
+}
+
+/// Commits; a test may end the process just before or just after.
+fn commit(tx: Transaction<'_>) -> rusqlite::Result<()> {
+    #[cfg(test)]
+    crate::killed::pass(crate::killed::Moment::Before);
+    let committed = tx.commit();
+    #[cfg(test)]
+    crate::killed::pass(crate::killed::Moment::After);
+    committed
 }
 
 fn savepoint(tx: &Transaction<'_>, sql: &str) -> Result<(), Lost> {

@@ -69,6 +69,8 @@ pub(crate) enum Command {
     /// A process of `bench`.
     #[command(hide = true)]
     BenchPart(BenchPart),
+    /// Break workers and Redis at random, and check that nothing is lost or done twice.
+    Chaos(Chaos),
     /// Check or show the settings.
     Config {
         /// What to do with them.
@@ -415,6 +417,68 @@ impl Section {
     }
 }
 
+/// Arguments of `chaos`.
+#[derive(Debug, Args)]
+#[command(args_conflicts_with_subcommands = true, after_help = CHAOS)]
+pub(crate) struct Chaos {
+    #[command(subcommand)]
+    pub(crate) role: Option<ChaosRole>,
+    /// Minutes of disturbances, shared by the ways to write to disk; fractions are fine.
+    #[arg(long, default_value = "1", value_name = "N", value_parser = minutes)]
+    pub(crate) minutes: f64,
+    /// When Redis writes its append-only file to disk.
+    #[arg(long, value_enum, default_value = "both")]
+    pub(crate) fsync: Fsync,
+    /// Worker processes at a time.
+    #[arg(long, default_value_t = 4, value_parser = one_or_more)]
+    pub(crate) workers: usize,
+    /// Jobs enqueued per second.
+    #[arg(long, default_value_t = 20, value_parser = one_or_more)]
+    pub(crate) rate: usize,
+    /// Draws the same disturbances again; without it one is drawn, and printed.
+    #[arg(long)]
+    pub(crate) seed: Option<u64>,
+    /// Keep the ledger of calls, the workers' logs and Redis's files in this folder.
+    #[arg(long, value_name = "DIR")]
+    pub(crate) keep: Option<PathBuf>,
+    /// How to print the figures.
+    #[arg(short, long, value_enum, default_value = "table")]
+    pub(crate) output: Output,
+}
+
+const CHAOS: &str = "Needs redis-server and redis-cli, and starts its own. Exits with 1 when a job was lost, finished \
+twice, or ran a step again without a reason; what Redis may lose by its own promise is counted apart. docs/chaos.md says more";
+
+/// What a process of `chaos` is, other than the one that breaks things.
+#[derive(Debug, Subcommand)]
+pub(crate) enum ChaosRole {
+    /// One of the workers.
+    #[command(hide = true)]
+    Worker(ChaosWorker),
+}
+
+/// Arguments of a worker of `chaos`.
+#[derive(Debug, Args)]
+pub(crate) struct ChaosWorker {
+    /// The store.
+    #[arg(long)]
+    pub(crate) store: String,
+    /// The file of calls.
+    #[arg(long)]
+    pub(crate) ledger: PathBuf,
+    /// Its name in the ledger.
+    #[arg(long)]
+    pub(crate) name: String,
+}
+
+fn minutes(text: &str) -> Result<f64, String> {
+    let number = text
+        .parse()
+        .ok()
+        .filter(|number| (0.01..=10_000.0).contains(number));
+    number.ok_or_else(|| "expected a number of minutes, 0.01 to 10000".to_owned())
+}
+
 fn one_or_more(text: &str) -> Result<usize, String> {
     let number = text.parse().ok().filter(|number| *number > 0);
     number.ok_or_else(|| "expected a whole number of at least 1".to_owned())
@@ -444,6 +508,17 @@ macro_rules! named {
     };
 }
 
+named!(
+    /// When Redis writes its append-only file to disk.
+    Fsync {
+        /// Once a second.
+        Everysec = "everysec",
+        /// Before each answer.
+        Always = "always",
+        /// First one, then the other.
+        Both = "both",
+    }
+);
 named!(
     /// Kind of text.
     ScriptType {

@@ -3,10 +3,13 @@
 use std::collections::{HashMap, HashSet};
 use std::sync::{Arc, Mutex, MutexGuard};
 
+use jiff::Timestamp;
 use lovage_core::broker::Claimed;
+use lovage_core::clock;
 use lovage_core::id::{JobId, WorkerId};
 use lovage_core::lease::Lease;
 use tokio::sync::{Notify, OwnedSemaphorePermit};
+use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 /// Why a running attempt is told to stop. Of several reasons the last in this order stands.
@@ -26,6 +29,7 @@ pub(crate) enum StopReason {
 #[derive(Debug)]
 pub(crate) struct Held {
     pub(crate) claimed: Claimed,
+    since: Instant,
     stop: CancellationToken,
     reason: Mutex<Option<StopReason>>,
 }
@@ -34,9 +38,17 @@ impl Held {
     fn new(claimed: Claimed) -> Self {
         Self {
             claimed,
+            since: Instant::now(),
             stop: CancellationToken::new(),
             reason: Mutex::new(None),
         }
+    }
+
+    /// Now, by the store's clock: what is written about the job must not depend
+    /// on whether this machine's clock is right. A little early where the claim's
+    /// answer was lost and the job adopted later.
+    pub(crate) fn store_time(&self) -> Timestamp {
+        clock::after(self.claimed.lease.token.claimed_at, self.since.elapsed())
     }
 
     /// Tells the attempt to stop.

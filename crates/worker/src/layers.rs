@@ -53,7 +53,7 @@ impl SettleLayer {
         };
         let mut job = held.claimed.job.clone();
         job.cancel_requested |= held.reason() == Some(StopReason::Cancelled);
-        let next = lifecycle::settle(&job, &outcome, self.shared.clock.now(), rand::random());
+        let next = lifecycle::settle(&job, &outcome, held.store_time(), rand::random());
         let settle = Settle {
             lease: held.claimed.lease.clone(),
             job,

@@ -15,6 +15,7 @@ use lovage_core::status::Status;
 
 use super::Sim;
 use crate::harness::Harness;
+use crate::model::ModelBroker;
 
 /// Jobs on one page of a listing.
 const LISTED_MAX: usize = 200;
@@ -73,47 +74,62 @@ impl Sim {
     }
 
     async fn look_at(&self, id: JobId) {
-        let (store, model) = (&self.store.broker, &self.model);
-        let expected = model.get(&id).await.expect("the model answers");
-        let found = store.get(&id).await.expect("get answers");
-        let found = found.map(|job| comparable(job, expected.as_ref()));
-        let expected = expected.map(|job| comparable(job.clone(), Some(&job)));
-        assert_eq!(found, expected, "store, model: get {id}");
-        let steps = store.checkpoints(&id).await.expect("checkpoints answer");
-        let expected = model.checkpoints(&id).await.expect("the model answers");
-        assert_eq!(steps, expected, "store, model: checkpoints of {id}");
-        let expected = model.children(&id).await.expect("the model answers");
-        if !expected.is_empty() {
-            let children = store.children(&id).await.expect("children answer");
-            assert_eq!(children, expected, "store, model: children of {id}");
-        }
-        let events = all_events(store.as_ref(), id).await;
-        let expected = all_events(model, id).await;
-        assert_eq!(events, expected, "store, model: events of {id}");
+        look_at(self.store.broker.as_ref(), &self.model, id).await;
     }
 
     async fn look_at_stats(&self) {
-        let used = |row: &QueueStats| {
-            let untouched = QueueStats {
-                queue: row.queue.clone(),
-                paused: row.paused,
-                limits: row.limits.clone(),
-                ..QueueStats::default()
-            };
-            *row != untouched
-        };
-        let rows = |rows: Result<Vec<QueueStats>, BrokerError>| {
-            let mut rows: Vec<_> = rows
-                .expect("stats answer")
-                .into_iter()
-                .filter(used)
-                .collect();
-            rows.sort_by(|a, b| a.queue.cmp(&b.queue));
-            rows
-        };
-        let found = rows(self.store.broker.stats().await);
-        assert_eq!(found, rows(self.model.stats().await), "store, model: stats");
+        look_at_stats(self.store.broker.as_ref(), &self.model).await;
     }
+}
+
+/// Compares all that can be seen of a job, in a store and in the model.
+///
+/// # Panics
+/// When it differs, or the store errs.
+pub async fn look_at(store: &dyn Broker, model: &ModelBroker, id: JobId) {
+    let expected = model.get(&id).await.expect("the model answers");
+    let found = store.get(&id).await.expect("get answers");
+    let found = found.map(|job| comparable(job, expected.as_ref()));
+    let expected = expected.map(|job| comparable(job.clone(), Some(&job)));
+    assert_eq!(found, expected, "store, model: get {id}");
+    let steps = store.checkpoints(&id).await.expect("checkpoints answer");
+    let expected = model.checkpoints(&id).await.expect("the model answers");
+    assert_eq!(steps, expected, "store, model: checkpoints of {id}");
+    let events = all_events(store, id).await;
+    let expected = all_events(model, id).await;
+    assert_eq!(events, expected, "store, model: events of {id}");
+    let expected = model.children(&id).await.expect("the model answers");
+    if !expected.is_empty() {
+        let children = store.children(&id).await.expect("children answer");
+        assert_eq!(children, expected, "store, model: children of {id}");
+    }
+}
+
+/// Compares what queues hold, in a store and in the model.
+///
+/// # Panics
+/// When it differs, or the store errs.
+pub async fn look_at_stats(store: &dyn Broker, model: &ModelBroker) {
+    let used = |row: &QueueStats| {
+        let untouched = QueueStats {
+            queue: row.queue.clone(),
+            paused: row.paused,
+            limits: row.limits.clone(),
+            ..QueueStats::default()
+        };
+        *row != untouched
+    };
+    let rows = |rows: Result<Vec<QueueStats>, BrokerError>| {
+        let mut rows: Vec<_> = rows
+            .expect("stats answer")
+            .into_iter()
+            .filter(used)
+            .collect();
+        rows.sort_by(|a, b| a.queue.cmp(&b.queue));
+        rows
+    };
+    let found = rows(store.stats().await);
+    assert_eq!(found, rows(model.stats().await), "store, model: stats");
 }
 
 /// A job without what a store is free in: progress that this attempt did not

@@ -98,7 +98,12 @@ impl Store {
         Ok(Some(page))
     }
 
-    /// What is stored, read in one transaction; `None` where the job is unknown.
+    /// What is stored, read in one round trip; `None` where the job is unknown.
+    ///
+    /// No transaction: a full server refuses those. The order of the reads makes
+    /// up for it. The state comes first: after a final one no event follows, and
+    /// what a redrive adds is told by the read of the job that follows. The oldest
+    /// event comes last: what is trimmed meanwhile counts as missed, not as read.
     async fn stored_events(
         &self,
         queue: &QueueName,
@@ -108,8 +113,7 @@ impl Store {
     ) -> Result<Option<Stored>, BrokerError> {
         let stream = self.keys.events(queue, *id);
         let mut ask = redis::pipe();
-        ask.atomic()
-            .getrange(self.keys.record(queue, *id), 0, 3)
+        ask.getrange(self.keys.record(queue, *id), 0, 3)
             .hget(self.keys.state(queue, *id), "seq")
             .xrange_count(
                 &stream,

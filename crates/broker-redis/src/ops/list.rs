@@ -314,34 +314,20 @@ impl Store {
         after: Option<i64>,
         count: usize,
     ) -> Result<Vec<Found>, BrokerError> {
-        let list = self.keys.lane(queue, lane);
-        let offsets = self.keys.lane_offsets(queue);
-        for _ in 0..LANE_TRIES {
-            let mut ask = redis::pipe();
-            ask.hget(&offsets, lane);
-            let (left,): (Option<i64>,) = self.send(&ask).await?;
-            let left = left.unwrap_or(0);
-            let from = after.map_or(0, |after| (after + 1 - left).max(0));
-            let last = from.saturating_add(i64::try_from(count).unwrap_or(i64::MAX) - 1);
-            let mut read = redis::pipe();
-            read.atomic()
-                .hget(&offsets, lane)
-                .cmd("LRANGE")
-                .arg(&list)
-                .arg(from)
-                .arg(last);
-            let (still, ids): (Option<i64>, Vec<String>) = self.send(&read).await?;
-            if still.unwrap_or(0) != left {
-                continue;
-            }
-            return (left + from..)
-                .zip(&ids)
-                .map(|(position, id)| Found::at(format!("{lane}|{position}"), id))
-                .collect();
-        }
-        Err(BrokerError::Unavailable(
-            format!("lane {lane} of queue {queue} moves all the time").into(),
-        ))
+        let after = after.map_or_else(String::new, |after| after.to_string());
+        let (first, ids): (i64, Vec<String>) = self
+            .call(
+                script::LANE
+                    .on_all(&[self.keys.lane(queue, lane), self.keys.lane_offsets(queue)])
+                    .arg(lane)
+                    .arg(after)
+                    .arg(count),
+            )
+            .await?;
+        (first..)
+            .zip(&ids)
+            .map(|(position, id)| Found::at(format!("{lane}|{position}"), id))
+            .collect()
     }
 
     /// Members of a sorted set; the place is `score|member`.
@@ -441,9 +427,6 @@ impl Store {
         self.send(&remove).await
     }
 }
-
-/// Reads of a lane before it is called restless: each fails only when a claim came between.
-const LANE_TRIES: usize = 64;
 
 /// What one call has listed.
 struct Listing<'a> {

@@ -23,7 +23,8 @@ pub(crate) async fn prune(writer: &Writer) -> Result<usize, BrokerError> {
     Ok(forgotten)
 }
 
-fn forget(write: &Write<'_>) -> Result<usize, BrokerError> {
+/// One bite.
+pub(crate) fn forget(write: &Write<'_>) -> Result<usize, BrokerError> {
     let past = params![write.now.as_millisecond(), limits::BATCH_MAX];
     execute(write, sql!("keys_forget"), past)?;
     execute(write, sql!("lanes_forget"), [limits::BATCH_MAX])?;

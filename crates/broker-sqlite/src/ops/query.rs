@@ -47,6 +47,9 @@ fn result(conn: &Connection, row: &JobRow) -> Result<Option<Payload>, BrokerErro
         .map_err(|_| BrokerError::Corrupt(format!("the result of job {}", row.id)))
 }
 
+/// Jobs looked at together, where a page asks for fewer.
+const BITE_MIN: usize = 32;
+
 /// The sections of a listing, each in order of place.
 const SECTIONS: [&[Status]; 5] = [
     &[Status::Running],
@@ -111,8 +114,9 @@ pub(crate) fn list(
     let mut budget = limits::LIST_SCAN_MAX;
     let mut jobs = Vec::new();
     while at.section < SECTIONS.len() {
-        let found = section(conn, filter, at, budget)?;
-        let exhausted = found.len() < budget;
+        let bite = budget.min(limit.max(BITE_MIN));
+        let found = section(conn, filter, at, bite)?;
+        let exhausted = found.len() < bite;
         for (place, row) in found {
             at.place = place;
             budget -= 1;
@@ -121,10 +125,11 @@ pub(crate) fn list(
                 return Ok(more(jobs, at));
             }
         }
-        if !exhausted {
+        if exhausted {
+            at = Cursor::before(at.section + 1);
+        } else if budget == 0 {
             return Ok(more(jobs, at));
         }
-        at = Cursor::before(at.section + 1);
     }
     Ok(JobPage { jobs, next: None })
 }

@@ -18,45 +18,46 @@ use crate::{key, lane, row};
 /// Queues the job again behind all others, its checkpoints kept; its failed and
 /// cancelled children before it.
 pub(crate) fn redrive(write: &mut Write<'_>, id: &JobId) -> Result<RedriveReply, BrokerError> {
-    let (row, job, again) = match look(write, id)? {
-        Redrivable::Yes(row, job, again) => (row, job, again),
-        Redrivable::No(reply) => return Ok(reply),
+    let found = match look(write, id)? {
+        Ok(found) => found,
+        Err(reply) => return Ok(reply),
     };
     for child in children::below(write, id, sql!("children_failed"))? {
-        if let Redrivable::Yes(row, job, again) = look(write, &child)? {
-            put(write, row, &job, *again)?;
+        if let Ok(child) = look(write, &child)? {
+            queue_again(write, child)?;
         }
     }
-    put(write, row, &job, *again)?;
+    queue_again(write, found)?;
     Ok(RedriveReply::Queued)
 }
 
-/// Whether a job may be queued again.
-enum Redrivable {
-    /// The job as it is, and as it will be.
-    Yes(JobRow, Box<Job>, Box<Job>),
-    No(RedriveReply),
+/// A job that may be queued again: as it is, and as it will be.
+struct Redrivable {
+    row: JobRow,
+    job: Job,
+    again: Job,
 }
 
-fn look(write: &Write<'_>, id: &JobId) -> Result<Redrivable, BrokerError> {
+fn look(write: &Write<'_>, id: &JobId) -> Result<Result<Redrivable, RedriveReply>, BrokerError> {
     let found = row::load(write, id)?.filter(|(row, _)| !row.is_gone(write.now));
     let Some(found) = found else {
-        return Ok(Redrivable::No(RedriveReply::NotFound));
+        return Ok(Err(RedriveReply::NotFound));
     };
     let job = row::read(&found).ok();
     let row = found.0;
     let again = job.as_ref().and_then(lifecycle::redrive);
     let Some((job, again)) = job.zip(again) else {
-        return Ok(Redrivable::No(RedriveReply::Refused(row.status)));
+        return Ok(Err(RedriveReply::Refused(row.status)));
     };
     let holder = key::holder(write, &again)?.filter(|holder| holder != id);
     Ok(match holder {
-        Some(holder) => Redrivable::No(RedriveReply::Duplicate(holder)),
-        None => Redrivable::Yes(row, Box::new(job), Box::new(again)),
+        Some(holder) => Err(RedriveReply::Duplicate(holder)),
+        None => Ok(Redrivable { row, job, again }),
     })
 }
 
-fn put(write: &mut Write<'_>, row: JobRow, job: &Job, again: Job) -> Result<(), BrokerError> {
+fn queue_again(write: &mut Write<'_>, found: Redrivable) -> Result<(), BrokerError> {
+    let Redrivable { row, job, again } = found;
     key::take_unique(write, &again)?;
     let redriven = NewEvent {
         kind: event::kind::REDRIVEN.to_owned(),

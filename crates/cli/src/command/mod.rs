@@ -2,6 +2,7 @@
 
 mod api;
 mod bench;
+mod chaos;
 mod completions;
 mod config;
 mod dead;
@@ -53,6 +54,7 @@ pub(crate) async fn run(cli: Cli) -> Result<(), Exit> {
         },
         Command::Bench(args) => bench::run(&args).await,
         Command::BenchPart(args) => bench::part::run(&args).await,
+        Command::Chaos(args) => chaos::run(args).await,
         Command::Config {
             action: ConfigAction::Check,
         } => config::check(&load(Vec::new())?),

@@ -5,7 +5,6 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::time::Duration;
 
-use jiff::Timestamp;
 use lovage_core::broker::Broker;
 use lovage_core::clock::Clock;
 use lovage_core::job::NewJob;
@@ -265,39 +264,55 @@ async fn a_handler_that_panics_over_its_input_is_retried_and_then_dead() {
     worker.stop().await;
 }
 
-/// A clock that fails once, when it is told to.
-#[derive(Clone)]
-struct FailingClock {
-    clock: ManualClock,
-    fails: Arc<AtomicBool>,
-}
+/// What a handler panics with; it fails once more when whoever caught it drops it.
+struct Bomb;
 
-impl Clock for FailingClock {
-    fn now(&self) -> Timestamp {
-        assert!(!self.fails.swap(false, Ordering::SeqCst), "the clock fails");
-        self.clock.now()
+impl Drop for Bomb {
+    fn drop(&mut self) {
+        panic!("whoever dropped this fails");
     }
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_panic_of_the_worker_itself_frees_the_slot() {
     let world = World::new();
-    let clock = FailingClock {
-        clock: world.clock.clone(),
-        fails: Arc::default(),
-    };
-    let fails = clock.fails.clone();
-    // The time is next asked for when this attempt is settled.
-    let breaking = handler(move |_| {
-        fails.store(true, Ordering::SeqCst);
-        async { Ok(Payload::null()) }
-    });
-    let handlers = quick().with("breaking", breaking);
-    let worker = Running::start(world.link.clone(), handlers, clock, config(1));
+    let breaking = handler(async |_| std::panic::panic_any(Bomb));
+    let worker = world.worker(1, quick().with("breaking", breaking));
     let broken = world.add("breaking").await;
     world.succeeded(world.add("quick").await).await;
     assert_eq!(world.get(broken).await.status, Status::Running);
     worker.stop().await;
     world.store.reclaim().await.unwrap();
     assert_eq!(world.get(broken).await.status, Status::Queued);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_worker_whose_clock_is_wrong_makes_no_job_wait_longer() {
+    const DAY: Duration = Duration::from_secs(24 * 3_600);
+    let world = World::new();
+    let wrong = ManualClock::at(world.clock.now());
+    wrong.advance(DAY);
+    let first = AtomicBool::new(true);
+    let flaky = handler(move |context| {
+        let fails = first.swap(false, Ordering::SeqCst);
+        async move {
+            if fails {
+                return Err(Failure::retry("flaky", "try again"));
+            }
+            context.done(&true)
+        }
+    });
+    let handlers = Handlers::new().with("flaky", flaky);
+    let worker = Running::start(world.link.clone(), handlers, wrong, config(1));
+    let begun = Instant::now();
+    let id = world
+        .enqueue(NewJob {
+            backoff: Backoff::default(),
+            ..world.job("flaky")
+        })
+        .await;
+    let job = world.succeeded(id).await;
+    assert_eq!(job.attempt, 2);
+    assert!(begun.elapsed() < DAY, "waited {:?}", begun.elapsed());
+    worker.stop().await;
 }

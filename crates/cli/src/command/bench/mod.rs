@@ -66,7 +66,7 @@ pub(crate) async fn run(args: &Bench) -> Result<(), Exit> {
 }
 
 /// Says on a terminal what is going on.
-fn say(what: &str) {
+pub(super) fn say(what: &str) {
     if std::io::stderr().is_terminal() {
         eprintln!("{what}");
     }

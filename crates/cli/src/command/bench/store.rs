@@ -13,7 +13,7 @@ use lovage_core::error::BrokerError;
 
 use crate::exit::Exit;
 
-/// What is put in front of every job of a section, so that it reads `Arc<dyn Broker>` once.
+/// A store, whichever it is.
 pub(super) type Store = Arc<dyn Broker>;
 
 /// The store in the Redis at `url`.
