@@ -20,9 +20,9 @@ check:
 test name:
     bash tests/run {{name}}
 
-# Random histories against the model, for longer.
+# Random histories against the model, of so many operations per test.
 sim operations="100000":
-    LOVAGE_SIM_OPS={{operations}} bash tests/run simul
+    LOVAGE_SIM_OPS={{operations}} bash tests/run random_histories
 
 # Rewrite the golden files; the diff is the review.
 golden:

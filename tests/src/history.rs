@@ -77,8 +77,9 @@ type Worker = (QueueName, WorkerId);
 ///
 /// Where the meaning of the trait leaves a store free, the history does not go:
 /// nothing at exactly the millisecond a lease or key ends, no redrive of a job
-/// that left its lane by a cancel (its place in line is free) or holds its key
-/// for a window. Whose turn it is among lanes of one priority is left to the
+/// that left its lane by a cancel (its place in line is free), holds its key
+/// for a window, or has a key and children (these may be queued again although
+/// the key is taken). Whose turn it is among lanes of one priority is left to the
 /// store: clocks of lanes without jobs may be forgotten.
 pub struct History {
     rng: StdRng,
@@ -465,13 +466,11 @@ impl History {
     async fn redrive(&mut self, model: &ModelBroker) -> Option<Operation> {
         let id = self.id()?;
         let job = model.get(&id).await;
-        let windowed = job
-            .ok()
-            .flatten()
-            .and_then(|job| job.asked.unique)
-            .is_some_and(|unique| unique.window.is_some());
+        let unique = job.ok().flatten().and_then(|job| job.asked.unique);
+        let windowed = |unique: &Unique| unique.window.is_some();
         let family = model.family(&id);
-        let free = windowed || !self.not_to_redrive.is_disjoint(&family);
+        let free = unique.is_some_and(|unique| windowed(&unique) || family.len() > 1)
+            || !self.not_to_redrive.is_disjoint(&family);
         (!free).then_some(Operation::Redrive(id))
     }
 

@@ -17,6 +17,7 @@ mod claim;
 mod enqueue;
 mod events;
 mod expiry;
+mod family;
 mod lease;
 mod limit;
 mod query;
@@ -251,11 +252,13 @@ macro_rules! broker_conformance {
                 whoever_lost_a_job_spawns_nothing: "L3",
                 a_job_without_children_has_none: "P2",
                 a_forgotten_child_has_ended: "P2",
+                a_later_attempt_reads_its_childrens_results: "S4",
+            }
+            family {
                 a_cancelled_parent_takes_its_children_with_it: "K1",
                 a_running_parent_is_asked_and_its_children_are_cancelled: "K1",
                 a_cancel_too_late_leaves_the_children: "K1",
                 a_redriven_parent_takes_its_failed_children_with_it: "S3",
-                a_later_attempt_reads_its_childrens_results: "S4",
             }
             signal {
                 a_signal_reaches_a_waiting_job: "P3",
