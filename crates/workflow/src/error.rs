@@ -65,7 +65,7 @@ impl From<JournalError> for Failure {
             JournalError::Lost => Self::Stopped,
             JournalError::Unavailable(cause) => Self::retry(
                 "store_unavailable",
-                format!("a finished step could not be stored: {cause}"),
+                format!("the store did not answer the attempt: {cause}"),
             ),
             JournalError::Refused(cause) => Self::give_up("step_refused", cause),
         }

@@ -1,5 +1,4 @@
 //! A signal is waited for without a slot, and every attempt gets the same answer.
-#![expect(clippy::unwrap_used, reason = "in a test, an error is a failure")]
 
 use std::sync::Arc;
 use std::time::Duration;
