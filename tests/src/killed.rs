@@ -36,7 +36,7 @@ use crate::sim;
 /// Rounds of claims after which everything has run to its end.
 const ROUNDS: u128 = 4;
 /// Jobs and workers that a case may use: their numbers are below this.
-const NUMBERS: u128 = 10;
+const NUMBERS: u128 = 5;
 /// How long it takes until the last trace of a finished job is gone.
 const FORGOTTEN: Duration = Duration::from_secs(8 * 24 * 3_600);
 

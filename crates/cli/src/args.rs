@@ -435,6 +435,9 @@ pub(crate) struct Chaos {
     /// Jobs enqueued per second.
     #[arg(long, default_value_t = 20, value_parser = one_or_more)]
     pub(crate) rate: usize,
+    /// Replicas that must have a write before it is acknowledged: 0 or 1.
+    #[arg(long, default_value_t = 0, value_name = "N", value_parser = clap::value_parser!(u32).range(..=1))]
+    pub(crate) wait_replicas: u32,
     /// Draws the same disturbances again; without it one is drawn, and printed.
     #[arg(long)]
     pub(crate) seed: Option<u64>,
@@ -463,6 +466,9 @@ pub(crate) struct ChaosWorker {
     /// The store.
     #[arg(long)]
     pub(crate) store: String,
+    /// Replicas that must have a write before it is acknowledged.
+    #[arg(long)]
+    pub(crate) wait_replicas: u32,
     /// The file of calls.
     #[arg(long)]
     pub(crate) ledger: PathBuf,

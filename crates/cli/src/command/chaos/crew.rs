@@ -10,6 +10,7 @@ use tokio::process::{Child, ChildStdin, Command};
 use tokio::time::Instant;
 
 use super::ledger;
+use crate::args::Chaos;
 use crate::command::server;
 use crate::exit::Exit;
 
@@ -35,6 +36,7 @@ pub(super) struct Killed {
 pub(super) struct Crew {
     members: Vec<Member>,
     store: String,
+    wait_replicas: u32,
     folder: PathBuf,
     started: usize,
     /// Those that were killed.
@@ -42,16 +44,17 @@ pub(super) struct Crew {
 }
 
 impl Crew {
-    /// Starts `count` workers of `store`, which write into `folder`.
-    pub(super) fn start(count: usize, store: String, folder: &Path) -> Result<Self, Exit> {
+    /// Starts the workers of `store`, which write into `folder`.
+    pub(super) fn start(args: &Chaos, store: String, folder: &Path) -> Result<Self, Exit> {
         let mut crew = Self {
             members: Vec::new(),
             store,
+            wait_replicas: args.wait_replicas,
             folder: folder.to_owned(),
             started: 0,
             killed: Vec::new(),
         };
-        for _ in 0..count {
+        for _ in 0..args.workers {
             crew.join()?;
         }
         Ok(crew)
@@ -139,6 +142,7 @@ impl Crew {
         let program = std::env::current_exe().map_err(failed)?;
         let mut process = Command::new(program)
             .args(["chaos", "worker", "--store", &self.store, "--name", &name])
+            .args(["--wait-replicas", &self.wait_replicas.to_string()])
             .arg("--ledger")
             .arg(self.ledger())
             .stdin(Stdio::piped())

@@ -68,6 +68,7 @@ async fn break_things(args: &Chaos) -> Result<(), Exit> {
         seed,
         minutes: args.minutes,
         workers: args.workers,
+        wait_replicas: args.wait_replicas,
         lease_s: LEASE.as_secs_f64(),
         kept: true,
         phases: Vec::new(),

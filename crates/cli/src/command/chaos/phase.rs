@@ -51,7 +51,7 @@ pub(super) async fn run(
     stop: &CancellationToken,
 ) -> Result<Phase, Exit> {
     let mut pair = Pair::start(folder, plan.fsync.as_str()).await?;
-    let mut crew = Crew::start(args.workers, pair.url(), folder)?;
+    let mut crew = Crew::start(args, pair.url(), folder)?;
     let outcome = tokio::select! {
         outcome = play(args, plan, &mut pair, &mut crew) => outcome,
         () = stop.cancelled() => Err(Exit::silent(exit::INTERRUPTED)),
@@ -62,7 +62,7 @@ pub(super) async fn run(
 }
 
 async fn play(args: &Chaos, plan: &Plan, pair: &mut Pair, crew: &mut Crew) -> Result<Phase, Exit> {
-    let broker = Arc::new(worker::connect(&pair.url()).await?);
+    let broker = Arc::new(worker::connect(&pair.url(), args.wait_replicas).await?);
     let no_more = CancellationToken::new();
     let producing = producer::run(broker.clone(), args.rate, no_more.clone(), SETTLE);
     let producing = AbortOnDropHandle::new(tokio::spawn(producing));

@@ -18,6 +18,8 @@ pub(super) struct Report {
     pub(super) minutes: f64,
     /// Worker processes at a time.
     pub(super) workers: usize,
+    /// Replicas that had each write before it was acknowledged.
+    pub(super) wait_replicas: u32,
     /// Lease in seconds.
     pub(super) lease_s: f64,
     /// Whether every promise was kept.

@@ -79,7 +79,7 @@ async fn work(args: ChaosWorker, clock: WrongClock) -> Result<(), Exit> {
             worker: args.name,
         },
     );
-    let broker = Arc::new(connect(&args.store).await?);
+    let broker = Arc::new(connect(&args.store, args.wait_replicas).await?);
     let worker = || {
         let config = WorkerConfig {
             heartbeat: HEARTBEAT,
@@ -97,11 +97,12 @@ async fn work(args: ChaosWorker, clock: WrongClock) -> Result<(), Exit> {
     Ok(())
 }
 
-/// Connects to the store, however long it is away.
-pub(super) async fn connect(url: &str) -> Result<RedisBroker, Exit> {
+/// Connects to the store, however long it is away; it is to wait for so many replicas.
+pub(super) async fn connect(url: &str, wait_replicas: u32) -> Result<RedisBroker, Exit> {
     loop {
         let config = RedisConfig {
             lease: LEASE,
+            wait_replicas,
             ..RedisConfig::new(url)
         };
         match RedisBroker::connect(config).await {
