@@ -140,7 +140,8 @@ where
         let ended = layer.shared.ended.clone();
         let settled = ended.run_until_cancelled_owned(async move {
             let ended = attempt.await.map_err(Into::into);
-            layer.settle(&in_hand.held, ended).await;
+            // Apart: an attempt may wait for hours, and need not hold the room to settle it.
+            Box::pin(layer.settle(&in_hand.held, ended)).await;
         });
         let settled = tokio::spawn(settled);
         Box::pin(async move {
