@@ -75,7 +75,8 @@ impl Bill<'_> {
             match entry.fact {
                 Fact::Began => {
                     let before = holders.insert(entry.job, &entry.worker);
-                    taken += usize::from(before.is_some_and(|worker| !self.was_killed(worker)));
+                    let lived = |worker| !self.was_killed(worker, entry.at);
+                    taken += usize::from(before.is_some_and(lived));
                 }
                 Fact::Failed => {
                     holders.remove(&entry.job);
@@ -86,8 +87,9 @@ impl Bill<'_> {
         taken
     }
 
-    fn was_killed(&self, worker: &str) -> bool {
-        self.killed.iter().any(|killed| killed.worker == worker)
+    fn was_killed(&self, worker: &str, by: i64) -> bool {
+        let mut killed = self.killed.iter();
+        killed.any(|killed| killed.worker == worker && killed.at <= by)
     }
 
     /// From the kill of a worker to the next attempt of each job it held, in ms.
