@@ -5,7 +5,7 @@
 //!
 //! | key | type | holds |
 //! |---|---|---|
-//! | `j:<id>` | string | the record (`lovage_core::record`); a final one has a time to live |
+//! | `j:<id>` | string | the record (`lovage_core::record`) |
 //! | `l:<priority>:<tenant>` | list | ids queued in a lane; claim takes left, enqueue adds right, reclaim adds left |
 //! | `lanes` | zset | lanes with jobs, by band and virtual time |
 //! | `v` | hash | where lanes without jobs left off |
@@ -13,6 +13,7 @@
 //! | `z` | set | ids cancelled in their lane and not yet taken out of it |
 //! | `d` | zset | `id:priority:tenant` of scheduled and waiting jobs, by due ms |
 //! | `a` | hash | id → token of every running job |
+//! | `t` | hash | id → attempts used, of every unfinished job that has a state hash |
 //! | `w` | zset | worker → deadline ms; -1: declared lost |
 //! | `c` | zset | running jobs asked to stop, by ms |
 //! | `x:<worker>` | list | ids its worker is to stop |

@@ -5,8 +5,7 @@
 //! All keys of a queue share one hash tag; `keys` names them all.
 //!
 //! A job's record is the value of one key; while it runs, the hash of tokens
-//! says who holds it; a final record carries its own time to live, so Redis
-//! itself forgets old results.
+//! says who holds it; once it is final and its time is over, any sweep forgets it.
 
 mod config;
 mod connect;

@@ -17,7 +17,7 @@ use crate::pause::Pauses;
 use crate::worker::Shared;
 
 /// Batches under way at once.
-const IN_FLIGHT_MAX: usize = 4;
+const IN_FLIGHT_MAX: usize = 2;
 
 /// Jobs of a refused batch written at once.
 const ALONE_MAX: usize = 8;

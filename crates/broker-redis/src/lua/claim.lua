@@ -126,25 +126,14 @@ local gaps = redis.call('EXISTS', Q .. 'z') == 1
 local stamp = string.format(':%.0f', now)
 local owner = worker .. ':'
 local first_token = owner .. '1' .. stamp
-local function keys_of(letter, ids)
-  local keys = {}
-  for i = 1, #ids do
-    keys[i] = Q .. letter .. ids[i]
-  end
-  return keys
-end
-
--- A job without a state hash was never tried.
+local tried = redis.call('EXISTS', Q .. 't') == 1
 local function give(ids)
-  local tried = redis.call('EXISTS', unpack(keys_of('s:', ids))) > 0
+  local used = tried and redis.call('HMGET', Q .. 't', unpack(ids)) or {}
   local left = 0
   for i = 1, #ids do
     local id = ids[i]
     if not (gaps and redis.call('SREM', Q .. 'z', id) == 1) then
-      local attempt = 1
-      if tried then
-        attempt = (tonumber(redis.call('GETRANGE', Q .. 'j:' .. id, 7, 11)) or 0) + 1
-      end
+      local attempt = tonumber(used[i] or 0) + 1
       if attempt ~= 1 then
         attempts[#attempts + 1] = #given
         attempts[#attempts + 1] = attempt
@@ -229,6 +218,9 @@ if interval > 0 and held_us > 0 and tonumber(redis.call('HGET', Q .. 'n', 'queue
 end
 local records = {}
 if #given > 0 and #given <= FEW then
-  records = redis.call('MGET', unpack(keys_of('j:', given)))
+  for i = 1, #given do
+    records[i] = Q .. 'j:' .. given[i]
+  end
+  records = redis.call('MGET', unpack(records))
 end
 return {now, next_due, given, attempts, records}

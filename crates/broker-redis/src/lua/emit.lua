@@ -14,6 +14,9 @@ if ARGV[5] ~= '' then
     return 1
   end
   local place = redis.call('HINCRBY', state, 'kept', 1)
+  if place == 1 then
+    note(id)
+  end
   redis.call('HSET', state, ARGV[5], string.format('%.0f ', place) .. ARGV[6])
 end
 if ARGV[4] ~= '' then

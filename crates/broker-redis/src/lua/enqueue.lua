@@ -6,7 +6,7 @@
 --   unique key or '', held until ms or '0' (until it is final),
 --   idempotency key or '', kept until ms, fingerprint, names of its indexes
 -- Returns for each a letter and an id: A accepted, R replayed, K key reused,
---   D duplicate, T id taken.
+--   D duplicate, T id taken; one A without an id when all were accepted.
 local WIDTH = 4
 local PLAIN = {1, 0, 0, '', '0', '', '0', '', {}}
 
@@ -110,6 +110,33 @@ local function set_until(key, till)
   else
     redis.call('SET', key, pending[key], 'PX', math.max(tonumber(till) - now, 0) + SLACK_MS)
   end
+end
+
+-- The common batch: plain jobs whose ids are all new, decided in one command.
+local function store_plain()
+  local seen, pairs_of = {}, {}
+  for at = 4, 3 + tonumber(ARGV[3]) * WIDTH, WIDTH do
+    local id = ARGV[at]
+    if ARGV[at + 3] ~= '' or seen[id] then
+      return false
+    end
+    seen[id] = true
+    pairs_of[#pairs_of + 1] = Q .. 'j:' .. id
+    pairs_of[#pairs_of + 1] = ARGV[at + 1]
+  end
+  if #pairs_of == 0 or redis.call('MSETNX', unpack(pairs_of)) == 0 then
+    return false
+  end
+  for at = 4, 3 + tonumber(ARGV[3]) * WIDTH, WIDTH do
+    queue_new(ARGV[at], ARGV[at + 2])
+  end
+  write_new()
+  flush()
+  return true
+end
+
+if store_plain() then
+  return {'A', ''}
 end
 
 local jobs, keys = {}, {}

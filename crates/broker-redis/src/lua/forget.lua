@@ -4,8 +4,8 @@
 local TOMBSTONE_MS = 3600000
 local HEAD_MAX = 65535
 
--- Whether the end of a job that was redriven once is its last one: a redriven
--- job is not over, or ends in another entry.
+-- Whether this is the job's last end: one that was redriven, or whose id is used
+-- anew, is not over, or ended in another entry.
 local function is_last(id, gone)
   local head = redis.call('GETRANGE', Q .. 'j:' .. id, 0, HEAD_MAX)
   if head == '' then
@@ -40,8 +40,8 @@ local function forget(entry)
   end
   local plain = redis.call('EXISTS', unpack(states)) == 0
   local over = {}
-  for i, id in ipairs(ids) do
-    if plain or not redis.call('HGET', states[i], 'ends') or is_last(id, gone) then
+  for _, id in ipairs(ids) do
+    if is_last(id, gone) then
       over[#over + 1] = id
     end
   end

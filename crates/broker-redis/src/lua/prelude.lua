@@ -15,8 +15,6 @@ local UNIT = 10000
 local EVENTS_MAX = 10000
 -- The value of a key with a window says when it ends; the server cleans up this much later.
 local SLACK_MS = 60000
--- A record says when it is forgotten; the server cleans up this much later, if no sweep did.
-local PRUNE_MS = 600000
 
 local counts, ended, news = {}, {}, {}
 
@@ -69,9 +67,18 @@ local function delay(id, lane, due, state)
   end
 end
 
+-- Notes that an unfinished job has a state hash, and the attempts it used. The
+-- common job has neither: nobody looks for them.
+local function note(id, attempts)
+  redis.call(attempts and 'HSET' or 'HSETNX', Q .. 't', id, attempts or 0)
+end
+
 -- Appends an event; `step` is '' or '=' and the step.
 local function append(id, at, kind, step, data)
   local seq = redis.call('HINCRBY', Q .. 's:' .. id, 'seq', 1)
+  if seq == 1 then
+    note(id)
+  end
   local entry = string.format('%.0f-0', seq)
   local stream = Q .. 'e:' .. id
   if step == '' then
@@ -117,25 +124,16 @@ local function child_over(parent, id, letter)
   end
 end
 
--- Writes a final record that Redis forgets at `gone`, a text, with all that hangs on it.
--- A job without a state hash had one attempt at most: its record tells whose settle
--- ended it. Others keep the token, or '-' when no settle did.
-local ttls = {}
+-- Writes a final record, which a sweep forgets at `gone`, a text in ms, and settles
+-- what hangs on it. A job without a state hash had one attempt at most: its record
+-- tells whose settle ended it. Others keep the token, or '-' when no settle did.
 local function finish(id, record, gone, unique, settled, stateless)
-  local ttl = ttls[gone]
-  if not ttl then
-    ttl = string.format('%.0f', math.max(tonumber(gone) - now, 0) + PRUNE_MS)
-    ttls[gone] = ttl
-  end
   local letter = string.sub(record, 4, 4)
   local ends, parent = '', false
-  redis.call('SET', Q .. 'j:' .. id, record, 'PX', ttl)
-  if not stateless and redis.call('PEXPIRE', Q .. 's:' .. id, ttl) == 1 then
-    redis.call('PEXPIRE', Q .. 'e:' .. id, ttl)
-    if redis.call('PEXPIRE', Q .. 'ch:' .. id, ttl) == 1 then
-      redis.call('PEXPIRE', Q .. 'cl:' .. id, ttl)
-    end
+  redis.call('SET', Q .. 'j:' .. id, record)
+  if not stateless and redis.call('EXISTS', Q .. 's:' .. id) == 1 then
     redis.call('HSET', Q .. 's:' .. id, 'settled', settled)
+    redis.call('HDEL', Q .. 't', id)
     local kept = redis.call('HMGET', Q .. 's:' .. id, 'ends', 'parent')
     ends, parent = kept[1] or '', kept[2]
   end

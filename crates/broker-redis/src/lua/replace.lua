@@ -61,10 +61,10 @@ local function queue_again()
   redis.call('HDEL', Q .. 's:' .. id, 'progress')
   local ends = redis.call('HGET', Q .. 's:' .. id, 'ends') or ''
   redis.call('HSET', Q .. 's:' .. id, 'settled', '-', 'ends', ends .. ARGV[6] .. ' ')
+  -- An older program gave them a time to live.
   redis.call('PERSIST', Q .. 's:' .. id)
   redis.call('PERSIST', Q .. 'e:' .. id)
-  redis.call('PERSIST', Q .. 'ch:' .. id)
-  redis.call('PERSIST', Q .. 'cl:' .. id)
+  note(id, 0)
   count_again()
   if redis.call('SREM', Q .. 'z', id) == 1 then
     count('queued', 1)

@@ -10,11 +10,9 @@ local by_store = ARGV[2] == '1'
 local END, ON = 5, 10
 local ends = tonumber(ARGV[3])
 local others = tonumber(ARGV[4 + ends * END])
-local ids, states = {}, {}
+local ids = {}
 for i = 1, ends do
-  local id = ARGV[4 + (i - 1) * END]
-  ids[i] = id
-  states[i] = Q .. 's:' .. id
+  ids[i] = ARGV[4 + (i - 1) * END]
 end
 local first_other = 5 + ends * END
 for i = 1, others do
@@ -25,8 +23,7 @@ if #ids == 0 then
 end
 local tokens = redis.call('HMGET', Q .. 'a', unpack(ids))
 local cancels = redis.call('EXISTS', Q .. 'c') == 1
--- The common job had one attempt and no steps: then nothing hangs on it.
-local stateless = ends > 0 and not by_store and redis.call('EXISTS', unpack(states)) == 0
+local noted = redis.call('EXISTS', Q .. 't') == 1 and redis.call('HMGET', Q .. 't', unpack(ids)) or {}
 
 local answers, settled = {}, {}
 local function done(i)
@@ -62,8 +59,9 @@ for i = 1, ends do
     answers[i] = 0
   else
     if by_store then
-      redis.call('HSET', states[i], 'settled', '-')
+      redis.call('HSET', Q .. 's:' .. ids[i], 'settled', '-')
     end
+    local stateless = not by_store and not noted[i]
     finish(ids[i], ARGV[at + 2], ARGV[at + 3], ARGV[at + 4], by_store and '-' or token, stateless)
     done(i)
   end
@@ -75,6 +73,7 @@ for j = 1, others do
   if tokens[i] ~= token then
     answers[i] = 0
   elseif what == 'drop' then
+    redis.call('HDEL', Q .. 't', id)
     done(i)
   elseif cancels and redis.call('ZSCORE', Q .. 'c', id) then
     answers[i] = 2
@@ -83,6 +82,7 @@ for j = 1, others do
     redis.call('SET', Q .. 'j:' .. id, ARGV[at + 4])
     redis.call('HSET', state, 'settled', by_store and '-' or token)
     redis.call('HDEL', state, 'progress')
+    note(id, tonumber(string.sub(ARGV[at + 4], 8, 12)))
     append(id, now, ARGV[at + 6], '', ARGV[at + 7])
     done(i)
     if what == 'wait' then

@@ -13,6 +13,9 @@ if there then
   return string.match(there, '^%d+ (.*)$') == value and 'D' or 'T'
 end
 local place = redis.call('HINCRBY', state, 'kept', 1)
+if place == 1 then
+  note(id)
+end
 redis.call('HSET', state, field, string.format('%.0f ', place) .. value)
 append(id, now, ARGV[6], '', ARGV[7])
 table.insert(news, id)

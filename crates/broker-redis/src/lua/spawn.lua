@@ -30,6 +30,7 @@ local function adopt(id, letter)
   else
     redis.call('HINCRBY', family, 'left', 1)
     redis.call('HSET', Q .. 's:' .. id, 'parent', parent)
+    note(id)
   end
 end
 

@@ -26,17 +26,8 @@ end
 
 local records, lanes, order = {}, {}, {}
 
--- Notes a job that `write_new` is to store; `due` and `expires` in ms, 0 for none.
-local function put_new(id, record, lane, due, expires)
-  records[#records + 1] = Q .. 'j:' .. id
-  records[#records + 1] = record
-  if expires > 0 then
-    redis.call('ZADD', Q .. 'ex', expires, id)
-  end
-  if due > 0 then
-    delay(id, lane, due, 'scheduled')
-    return
-  end
+-- Notes a job that `write_new` is to queue.
+local function queue_new(id, lane)
   local at = lanes[Q .. lane]
   if not at then
     at = {prefix = Q, lane = lane, ids = {}, gaps = redis.call('EXISTS', Q .. 'z') == 1}
@@ -49,7 +40,21 @@ local function put_new(id, record, lane, due, expires)
   at.ids[#at.ids + 1] = id
 end
 
--- Stores what `put_new` noted.
+-- Notes a job that `write_new` is to store; `due` and `expires` in ms, 0 for none.
+local function put_new(id, record, lane, due, expires)
+  records[#records + 1] = Q .. 'j:' .. id
+  records[#records + 1] = record
+  if expires > 0 then
+    redis.call('ZADD', Q .. 'ex', expires, id)
+  end
+  if due > 0 then
+    delay(id, lane, due, 'scheduled')
+  else
+    queue_new(id, lane)
+  end
+end
+
+-- Stores and queues what was noted.
 local function write_new()
   if #records > 0 then
     redis.call('MSET', unpack(records))

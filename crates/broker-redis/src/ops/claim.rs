@@ -158,7 +158,10 @@ impl Store {
                     ended.push(Ending { id, token, what });
                 }
                 Ok(job) => {
-                    let job = lifecycle::claim(&job, &token);
+                    let used = job.attempt;
+                    let mut job = lifecycle::claim(&job, &token);
+                    // Where an older program counted the attempts, the record alone knows.
+                    job.attempt = used + 1;
                     match lifecycle::expire(&job, now) {
                         Some(next) => ended.push(Ending::of(id, token, &job, next, now)),
                         None => claimed.push(held_under(job, token)),

@@ -1,8 +1,7 @@
 //! Forgetting finished jobs whose time is over.
 //!
-//! They are deleted here, in bounded bites. Their records have a time to live
-//! of their own, a little longer, for a store that nobody prunes: many that
-//! Redis forgets at once hold it up for longer than a bite does.
+//! Records have no time to live of their own: many that Redis forgets at once
+//! hold it up for longer than a bite does, and each costs memory and time.
 
 use lovage_core::error::BrokerError;
 use lovage_core::id::QueueName;
