@@ -8,6 +8,8 @@
 //!   a power cut is [`Synchronous`].
 //! - A wake crosses to another process on the same file within about 250 ms,
 //!   inside one process at once.
+//! - A ping writes a page, and sees that the file still stands where it was
+//!   opened; work goes on in a file that was deleted, but is lost with it.
 //! - A full disk refuses every write that needs room, settles too, until there
 //!   is some ([`BrokerError::Full`]); nothing is lost meanwhile.
 

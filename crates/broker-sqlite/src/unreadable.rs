@@ -27,7 +27,12 @@ pub(crate) fn open(
         return Ok(Some((recorded.0, job)));
     }
     let (row, record) = recorded;
+    let lost = record.is_none();
     let record = record.unwrap_or_default();
+    if lost {
+        // What is written in its place needs a row to stand in.
+        execute(write, sql!("record_insert"), params![row.row, record])?;
+    }
     if record::is_newer(&record) {
         leave(write, &row)?;
     } else {

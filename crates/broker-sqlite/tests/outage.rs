@@ -238,6 +238,28 @@ async fn a_file_held_too_long_is_unavailable_for_everyone_at_once() {
 }
 
 #[tokio::test]
+async fn a_job_without_a_record_goes_to_the_dead_list_and_stops_no_other() {
+    let store = Store::new();
+    let broker = store.open().await;
+    let (lost, fine) = (job(), job());
+    let jobs = vec![lost.clone(), fine.clone()];
+    broker.enqueue(jobs, false).await.unwrap();
+    let damage = "DELETE FROM records WHERE job = (SELECT row FROM jobs WHERE id = ?1)";
+    let damaged = store
+        .other_process()
+        .execute(damage, [lost.id.uuid().as_bytes()]);
+    assert_eq!(damaged.unwrap(), 1);
+    let worker = worker(&*broker).await;
+    let claims = broker.claim(&ask(worker, 2)).await.unwrap();
+    let given: Vec<JobId> = claims.claimed.iter().map(|one| one.job.id).collect();
+    assert_eq!(given, [fine.id]);
+    let dead = broker.get(&lost.id).await.unwrap().unwrap();
+    assert_eq!(dead.error.unwrap().code, lifecycle::UNREADABLE);
+    let stats = broker.stats().await.unwrap();
+    assert_eq!((stats[0].queued, stats[0].failed_total), (0, 1));
+}
+
+#[tokio::test]
 async fn a_newer_schema_is_refused_and_left_alone() {
     let store = Store::new();
     drop(store.open().await);
