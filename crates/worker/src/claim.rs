@@ -24,9 +24,17 @@ const DUE_MIN: Duration = Duration::from_millis(5);
 /// off what a broken connection had sent.
 const LATE: Duration = Duration::from_secs(5);
 
+/// Claims that fill a worker: what one gave begins while the next is under way.
+const SHARES: usize = 4;
+
 /// How often to ask the store which jobs it counts as ours: one whose settle it
 /// forgot in a crash would else be running for ever.
 const LOOK: Duration = Duration::from_secs(30);
+
+/// Slots that one claim fills at most.
+fn claim_max(slots: usize) -> usize {
+    slots.div_ceil(SHARES).clamp(1, limits::BATCH_MAX)
+}
 
 /// The claim loop of one queue. It holds free slots only while it asks for
 /// jobs, so that loops of other queues get theirs.
@@ -70,8 +78,8 @@ impl Claimer {
         }
     }
 
-    /// Waits for at least one free slot and takes all that are free; meanwhile
-    /// hears of cancels. Nothing when the worker drains.
+    /// Waits for at least one free slot and takes those that are free, up to one
+    /// claim's share; meanwhile hears of cancels. Nothing when the worker drains.
     async fn free_slots(&self) -> Option<Vec<OwnedSemaphorePermit>> {
         let slots = &self.shared.slots;
         // One future for the whole wait: it keeps its place among the queues.
@@ -85,7 +93,7 @@ impl Claimer {
             }
         };
         let more = std::iter::from_fn(|| slots.clone().try_acquire_owned().ok());
-        let more = more.take(limits::BATCH_MAX - 1);
+        let more = more.take(claim_max(self.shared.config.concurrency) - 1);
         Some(std::iter::once(first).chain(more).collect())
     }
 

@@ -16,7 +16,7 @@ use tokio::task::JoinSet;
 use crate::pause::Pauses;
 use crate::worker::Shared;
 
-/// Batches under way at once.
+/// Batches under way at once: one that the store writes, one on its way.
 const IN_FLIGHT_MAX: usize = 2;
 
 /// Jobs of a refused batch written at once.

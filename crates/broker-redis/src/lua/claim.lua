@@ -18,11 +18,13 @@ if settings[1] then
   return {now, -1, {}, {}, {}}
 end
 
+-- When the next job is due, in ms, where there is one.
+local function first_due()
+  return tonumber(redis.call('ZRANGE', Q .. 'd', 0, 0, 'WITHSCORES')[2] or math.huge)
+end
+
 local function promote()
   local due = redis.call('ZRANGEBYSCORE', Q .. 'd', '-inf', now, 'LIMIT', 0, ARGV[4])
-  if #due == 0 then
-    return
-  end
   local lanes, order = {}, {}
   for _, member in ipairs(due) do
     local id, lane = string.sub(member, 1, 36), string.sub(member, 38)
@@ -63,7 +65,8 @@ local function room()
 end
 
 -- Virtual time that one job of each lane of a row takes.
-local weighted = redis.call('EXISTS', Q .. 'weights') == 1
+local rare = redis.call('EXISTS', Q .. 'weights', Q .. 'z', Q .. 't') > 0
+local weighted = rare and redis.call('EXISTS', Q .. 'weights') == 1
 local function steps_of(row)
   local steps, tenants = {}, {}
   for i = 1, #row, 2 do
@@ -102,7 +105,7 @@ local function share(clocks, steps, jobs)
   return shares
 end
 
-local clocks_served = {}
+local clocks_served, emptied, lanes_left = {}, false, false
 local function pop(lane, clock, step, jobs)
   local ids = redis.call('LPOP', Q .. 'l:' .. lane, jobs) or {}
   local after = string.format('%.0f', clock + #ids * step)
@@ -110,7 +113,9 @@ local function pop(lane, clock, step, jobs)
     redis.call('ZREM', Q .. 'lanes', lane)
     redis.call('HSET', Q .. 'v', lane, after)
     redis.call('HDEL', Q .. 'o', lane)
+    emptied = true
   else
+    lanes_left = true
     redis.call('ZADD', Q .. 'lanes', after, lane)
     redis.call('HINCRBY', Q .. 'o', lane, #ids)
   end
@@ -122,11 +127,11 @@ local function pop(lane, clock, step, jobs)
 end
 
 local given, attempts, held = {}, {}, {}
-local gaps = redis.call('EXISTS', Q .. 'z') == 1
+local gaps = rare and redis.call('EXISTS', Q .. 'z') == 1
 local stamp = string.format(':%.0f', now)
 local owner = worker .. ':'
 local first_token = owner .. '1' .. stamp
-local tried = redis.call('EXISTS', Q .. 't') == 1
+local tried = rare and redis.call('EXISTS', Q .. 't') == 1
 local function give(ids)
   local used = tried and redis.call('HMGET', Q .. 't', unpack(ids)) or {}
   local left = 0
@@ -147,20 +152,33 @@ local function give(ids)
   count('queued', -left)
 end
 
+-- The lanes of the most urgent band, the one that is furthest behind first, and
+-- their virtual times.
+local function first_band()
+  local row = redis.call('ZRANGE', Q .. 'lanes', 0, LANES_MAX - 1, 'WITHSCORES')
+  local clocks = {}
+  for i = 2, #row, 2 do
+    local clock = tonumber(row[i])
+    if i > 2 and math.floor(clock / BAND) ~= math.floor(clocks[1] / BAND) then
+      for j = #row, i - 1, -1 do
+        row[j] = nil
+      end
+      break
+    end
+    clocks[i / 2] = clock
+  end
+  return row, clocks
+end
+
 local function take()
   local popped = 0
   while #given < want and popped < want + STALE_MAX do
-    local first = redis.call('ZRANGE', Q .. 'lanes', 0, 0, 'WITHSCORES')
-    if not first[1] then
+    local row, clocks = first_band()
+    if #row == 0 then
       break
     end
-    local band = math.floor(tonumber(first[2]) / BAND) * BAND
-    local row = redis.call('ZRANGEBYSCORE', Q .. 'lanes', string.format('%.0f', band),
-      string.format('(%.0f', band + BAND), 'WITHSCORES', 'LIMIT', 0, LANES_MAX)
-    local clocks, steps = {}, steps_of(row)
-    for i = 2, #row, 2 do
-      clocks[i / 2] = tonumber(row[i])
-    end
+    lanes_left = false
+    local steps = steps_of(row)
     for i, jobs in ipairs(share(clocks, steps, want - #given)) do
       if jobs > 0 then
         local ids = pop(row[i * 2 - 1], clocks[i], steps[i], jobs)
@@ -176,7 +194,7 @@ end
 -- Where the bands stand. Without any lane there is nothing to be fair about.
 -- Says whether lanes are left.
 local function keep_clocks()
-  if redis.call('EXISTS', Q .. 'lanes') == 0 then
+  if not lanes_left and redis.call('EXISTS', Q .. 'lanes') == 0 then
     redis.call('DEL', Q .. 'v')
     for priority = 0, 9 do
       redis.call('HDEL', Q .. 'n', 'clock' .. priority)
@@ -186,13 +204,17 @@ local function keep_clocks()
   for priority, clock in pairs(clocks_served) do
     redis.call('HSET', Q .. 'n', 'clock' .. priority, string.format('%.0f', clock))
   end
-  if redis.call('HLEN', Q .. 'v') > MEMORY_MAX then
+  if emptied and redis.call('HLEN', Q .. 'v') > MEMORY_MAX then
     redis.call('DEL', Q .. 'v')
   end
   return true
 end
 
-promote()
+local due = first_due()
+if due <= now then
+  promote()
+  due = first_due()
+end
 local free = room()
 want = math.min(want, free)
 take()
@@ -204,13 +226,11 @@ if #given > 0 then
     redis.call('HSET', Q .. 'n', 'next', string.format('%.0f', expected))
   end
 end
-local lanes_left = keep_clocks()
-if lanes_left and free > 0 then
+if keep_clocks() and free > 0 then
   wake_one()
 end
 flush()
-local due = redis.call('ZRANGE', Q .. 'd', 0, 0, 'WITHSCORES')
-local next_due = due[2] and math.max(tonumber(due[2]) - now, 0) or -1
+local next_due = due < math.huge and math.max(due - now, 0) or -1
 local held_us = expected - (burst - 1) * interval - now_us
 if interval > 0 and held_us > 0 and tonumber(redis.call('HGET', Q .. 'n', 'queued') or 0) > 0 then
   local wait = math.ceil(held_us / 1000)

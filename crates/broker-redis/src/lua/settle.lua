@@ -22,8 +22,9 @@ if #ids == 0 then
   return {}
 end
 local tokens = redis.call('HMGET', Q .. 'a', unpack(ids))
-local cancels = redis.call('EXISTS', Q .. 'c') == 1
-local noted = redis.call('EXISTS', Q .. 't') == 1 and redis.call('HMGET', Q .. 't', unpack(ids)) or {}
+local rare = redis.call('EXISTS', Q .. 'c', Q .. 't') > 0
+local cancels = rare and redis.call('EXISTS', Q .. 'c') == 1
+local noted = rare and redis.call('EXISTS', Q .. 't') == 1 and redis.call('HMGET', Q .. 't', unpack(ids)) or {}
 
 local answers, settled = {}, {}
 local function done(i)
