@@ -247,25 +247,6 @@ async fn a_job_cancelled_in_its_lane_and_redriven_is_listed_and_given_once() {
 }
 
 #[tokio::test]
-async fn finished_jobs_are_forgotten_by_redis_itself() {
-    let Some(server) = server().await else { return };
-    let broker = connect(&server).await;
-    let id = enqueue(&broker, 1).await[0];
-    let worker = worker(&broker).await;
-    let settles = claim(&broker, worker, 1).await;
-    broker.settle(&settles).await.unwrap();
-    let key = format!("lovage:{{default}}:j:{id}");
-    let ttl: i64 = server
-        .command(&["TTL", &key])
-        .await
-        .unwrap()
-        .parse()
-        .unwrap();
-    // A day of results, then an hour in which it is known to have been there.
-    assert!((24 * 3600..=25 * 3600).contains(&ttl), "{ttl} s");
-}
-
-#[tokio::test]
 async fn the_same_work_survives_a_lost_script_cache() {
     let Some(server) = server().await else { return };
     let broker = connect(&server).await;

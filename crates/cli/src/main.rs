@@ -16,6 +16,9 @@ use clap::Parser;
 use crate::args::Cli;
 use crate::exit::Exit;
 
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 /// How long blocking handlers may go on after everything else has ended.
 const STUCK_MAX: Duration = Duration::from_secs(1);
 

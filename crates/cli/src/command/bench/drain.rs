@@ -4,6 +4,7 @@ use std::time::Instant;
 
 use lovage_broker_redis::Probe;
 use lovage_core::id::QueueName;
+use lovage_core::job::NewJob;
 
 use super::load::{self, INPUT_BYTES, NOOP, Running};
 use super::part::Part;
@@ -21,6 +22,8 @@ use crate::exit::Exit;
 pub(super) struct Shape {
     pub(super) workers: usize,
     pub(super) slots: usize,
+    /// Whether inputs of jobs that succeeded are kept.
+    pub(super) keep_input: bool,
     pub(super) options: &'static [&'static str],
 }
 
@@ -35,7 +38,7 @@ pub(super) struct Drained {
 /// Name, shape, least ratio to the floor, most server time per job.
 type Case = (&'static str, Shape, f64, Option<f64>);
 
-const CASES: [Case; 3] = [
+const CASES: [Case; 4] = [
     (
         "1 worker process, 256 slots",
         shape(1, 256),
@@ -44,6 +47,15 @@ const CASES: [Case; 3] = [
     ),
     ("1 worker process, 32 slots", shape(1, 32), 0.18, None),
     ("2 worker processes, 256 slots", shape(2, 256), 0.35, None),
+    (
+        "1 worker process, 256 slots, inputs kept",
+        Shape {
+            keep_input: true,
+            ..shape(1, 256)
+        },
+        0.30,
+        Some(9.0),
+    ),
 ];
 /// Jobs per second of the embedded store.
 const SQLITE_TARGET: f64 = 5_000.0;
@@ -52,6 +64,7 @@ const fn shape(workers: usize, slots: usize) -> Shape {
     Shape {
         workers,
         slots,
+        keep_input: false,
         options: &[],
     }
 }
@@ -117,7 +130,11 @@ pub(super) async fn redis(setup: &Setup, shape: Shape) -> Result<Drained, Exit> 
     );
     let broker = store::redis(&server.url()).await?;
     broker.pause(&queue, true).await.map_err(failed)?;
-    load::fill(broker.as_ref(), setup.jobs, || load::job(NOOP, INPUT_BYTES)).await?;
+    let job = || NewJob {
+        keep_input: shape.keep_input,
+        ..load::job(NOOP, INPUT_BYTES)
+    };
+    load::fill(broker.as_ref(), setup.jobs, job).await?;
     let mut workers = Vec::new();
     for _ in 0..shape.workers {
         workers.push(Part::worker(&server.url(), shape.slots).await?);

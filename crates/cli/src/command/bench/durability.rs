@@ -35,6 +35,7 @@ pub(super) async fn measure(setup: &Setup, report: &mut Report) -> Result<(), Ex
                 setup.rounds
             ));
             let shape = Shape {
+                keep_input: false,
                 workers: 1,
                 slots: 256,
                 options,

@@ -1,6 +1,7 @@
 //! What a job costs in memory: of Redis, and of a worker that holds many.
 
 use lovage_broker_redis::Probe;
+use lovage_core::job::NewJob;
 
 use super::hand::Hand;
 use super::load::{self, INPUT_BYTES, NOOP, SMALL_BYTES, WAIT};
@@ -32,14 +33,18 @@ pub(super) async fn measure(setup: &Setup, report: &mut Report) -> Result<(), Ex
     in_worker(setup, report).await
 }
 
-/// Per job, beyond its input: while it waits, and once it is done.
+/// Per job: while it waits, beyond its input; and once it is done, its input not kept.
 async fn in_redis(setup: &Setup, bytes: usize, report: &mut Report) -> Result<(), Exit> {
     let server = Server::start(&setup.folder, &[]).await?;
     let probe = Probe::connect(&server.url()).await.map_err(failed)?;
     let broker = store::redis(&server.url()).await?;
     let mut hand = Hand::register(broker.clone()).await?;
     let empty = ServerUsage::now(&probe).await?.memory_bytes();
-    load::fill(broker.as_ref(), JOBS, || load::job(NOOP, bytes)).await?;
+    let job = || NewJob {
+        keep_input: false,
+        ..load::job(NOOP, bytes)
+    };
+    load::fill(broker.as_ref(), JOBS, job).await?;
     let queued = ServerUsage::now(&probe).await?.memory_bytes();
     loop {
         let (claimed, _) = hand.claim(BATCH).await?;
@@ -49,12 +54,12 @@ async fn in_redis(setup: &Setup, bytes: usize, report: &mut Report) -> Result<()
         hand.settle(claimed).await?;
     }
     let finished = ServerUsage::now(&probe).await?.memory_bytes();
-    let beyond_input = |used: f64| (used - empty) / JOBS as f64 - bytes as f64;
+    let per_job = |used: f64| (used - empty) / JOBS as f64;
     let name = format!("redis memory per queued job of {bytes} bytes, beyond its input");
-    let figure = Figure::new(name, beyond_input(queued), "bytes").at_most(500.0);
+    let figure = Figure::new(name, per_job(queued) - bytes as f64, "bytes").at_most(500.0);
     report.add(Section::Memory, figure);
-    let name = format!("redis memory per finished job of {bytes} bytes, beyond its input");
-    let figure = Figure::new(name, beyond_input(finished), "bytes").at_most(300.0);
+    let name = format!("redis memory per finished job of {bytes} bytes, its input not kept");
+    let figure = Figure::new(name, per_job(finished), "bytes").at_most(300.0);
     report.add(Section::Memory, figure);
     Ok(())
 }

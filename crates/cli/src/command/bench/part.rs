@@ -33,7 +33,8 @@ pub(super) struct Part {
 }
 
 impl Part {
-    /// A worker that has begun to claim, from the Redis at `url`.
+    /// A worker that has begun to claim, from the Redis at `url`. It has one async
+    /// thread: here it shares the cores with its server.
     pub(super) async fn worker(url: &str, slots: usize) -> Result<Self, Exit> {
         Self::start(url, &["worker", "--slots", &slots.to_string()]).await
     }
@@ -47,6 +48,7 @@ impl Part {
         let broken = |error| Exit::because("cannot start a part of the bench", &error);
         let program = std::env::current_exe().map_err(broken)?;
         let mut process = Command::new(program)
+            .env("TOKIO_WORKER_THREADS", "1")
             .args(["bench-part", "--url", url])
             .args(args)
             .stdin(Stdio::piped())
