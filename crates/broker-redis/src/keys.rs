@@ -87,6 +87,10 @@ impl Keys {
         self.of(queue, "cl", id)
     }
 
+    pub(crate) fn unique(&self, queue: &QueueName, name: &str) -> String {
+        self.of(queue, "u", name)
+    }
+
     pub(crate) fn family(&self, queue: &QueueName, id: JobId) -> String {
         self.of(queue, "ch", id)
     }

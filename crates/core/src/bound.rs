@@ -48,11 +48,16 @@ pub fn signal(name: &str, data: &Payload) -> Result<(), BrokerError> {
 /// A group of children; how many they may be depends on those before, see [`children`].
 ///
 /// # Errors
-/// A name of the group or an input that is [`BrokerError::TooLarge`].
+/// A name of the group, an input or all inputs together that are [`BrokerError::TooLarge`].
 pub fn spawn(spawn: &Spawn) -> Result<(), BrokerError> {
     let got = spawn.group.len();
     bytes("the name of a group", got, limits::KEY_BYTES_MAX)?;
-    spawn.children.iter().try_for_each(input)
+    spawn.children.iter().try_for_each(input)?;
+    let inputs = spawn
+        .children
+        .iter()
+        .map(|child| child.input.as_str().len());
+    bytes("a group's inputs", inputs.sum(), limits::SPAWN_BYTES_MAX)
 }
 
 /// Children of one job, over all its groups.

@@ -41,6 +41,8 @@ pub const CHECKPOINT_BYTES_MAX: usize = 16 << 20;
 pub const SIGNAL_BYTES_MAX: usize = 1 << 20;
 /// Children of one job, whenever it spawned them.
 pub const CHILDREN_MAX: usize = 1_000;
+/// Inputs of one group of children together, in bytes.
+pub const SPAWN_BYTES_MAX: usize = 16 << 20;
 /// Tenants of one queue that have a weight of their own.
 pub const WEIGHTS_MAX: usize = 1_000;
 /// Expired jobs ended by one sweep of a queue.

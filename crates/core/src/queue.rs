@@ -38,8 +38,10 @@ pub struct Rate {
 impl Rate {
     /// Microseconds between two jobs, at least 1.
     pub fn interval_us(&self) -> i64 {
-        let per_us = i64::from(self.per_ms) * 1_000;
-        (per_us / i64::from(self.jobs.max(1))).max(1)
+        // Rounded up: a rate that does not divide its time is never exceeded.
+        let per_us = u64::from(self.per_ms) * 1_000;
+        let interval = per_us.div_ceil(u64::from(self.jobs.max(1)));
+        i64::try_from(interval).unwrap_or(i64::MAX)
     }
 
     /// How many jobs may start at `now_us`, when the next one was expected at `next_us`.

@@ -1,6 +1,7 @@
 //! What cancel and redrive of a parent do to its children.
 
 use lovage_core::broker::{CancelReply, RedriveReply};
+use lovage_core::job::{NewJob, Unique};
 use lovage_core::outcome::Outcome;
 use lovage_core::status::Status;
 
@@ -88,4 +89,51 @@ pub(crate) async fn a_redriven_parent_takes_its_failed_children_with_it(h: Harne
     assert_eq!(given, expected);
     let refused = h.broker.redrive(&parent.job.id).await.unwrap();
     assert_eq!(refused, RedriveReply::Refused(Status::Running));
+}
+
+/// K1. A family in a circle, as ids that were taken may make one, is walked once.
+pub(crate) async fn a_family_in_a_circle_is_walked_once(h: Harness) {
+    let (worker, parent, ids) = family(&h, 1).await;
+    let child = h.claim_one(worker).await;
+    let grandparent = NewJob {
+        id: parent.job.id,
+        ..h.job()
+    };
+    h.spawn(&child, "circle", vec![grandparent]).await;
+    h.settle(&child, give_up()).await;
+    h.settle(&parent, give_up()).await;
+    let reply = h.broker.redrive(&parent.job.id).await.unwrap();
+    assert_eq!(reply, RedriveReply::Queued);
+    assert_eq!(h.status(ids[0]).await, Status::Queued);
+    let reply = h.broker.cancel(&parent.job.id).await.unwrap();
+    assert_eq!(reply, CancelReply::Cancelled);
+    assert_eq!(h.status(ids[0]).await, Status::Cancelled);
+}
+
+/// E3. A redrive that its unique key forbids leaves the children alone, too.
+pub(crate) async fn a_refused_redrive_leaves_the_children(h: Harness) {
+    let unique = || {
+        Some(Unique {
+            key: "k".to_owned(),
+            window: None,
+        })
+    };
+    let job = NewJob {
+        unique: unique(),
+        ..h.job()
+    };
+    let (worker, parent) = h.running(job).await;
+    let ids = h.spawn(&parent, "group", plain(&h, 1)).await;
+    let child = h.claim_one(worker).await;
+    h.settle(&child, give_up()).await;
+    h.settle(&parent, give_up()).await;
+    let holder = h
+        .enqueue(NewJob {
+            unique: unique(),
+            ..h.job()
+        })
+        .await;
+    let reply = h.broker.redrive(&parent.job.id).await.unwrap();
+    assert_eq!(reply, RedriveReply::Duplicate(holder));
+    assert_eq!(h.status(ids[0]).await, Status::Failed);
 }

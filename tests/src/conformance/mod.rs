@@ -259,6 +259,8 @@ macro_rules! broker_conformance {
                 a_running_parent_is_asked_and_its_children_are_cancelled: "K1",
                 a_cancel_too_late_leaves_the_children: "K1",
                 a_redriven_parent_takes_its_failed_children_with_it: "S3",
+                a_family_in_a_circle_is_walked_once: "K1",
+                a_refused_redrive_leaves_the_children: "E3",
             }
             signal {
                 a_signal_reaches_a_waiting_job: "P3",

@@ -1,9 +1,10 @@
 //! How jobs and attempts end: by settle, sweep, cancel and expiry; and redrive.
 
+use std::collections::HashSet;
 use std::time::Duration;
 
 use jiff::Timestamp;
-use lovage_core::broker::{CancelReply, RedriveReply, Settle, Settled, Swept};
+use lovage_core::broker::{CancelReply, Child, RedriveReply, Settle, Settled, Swept};
 use lovage_core::clock;
 use lovage_core::event::kind;
 use lovage_core::id::{JobId, QueueName, WorkerId};
@@ -89,17 +90,30 @@ impl State {
             return CancelReply::NotFound;
         };
         if !stored.job.status.is_final() {
-            let children = stored.children.clone();
-            let unfinished = children.iter().filter(|child| child.ended.is_none());
-            for child in unfinished {
-                self.cancel(&child.id, now);
+            for child in self.below(id, |child| child.ended.is_none()) {
+                self.cancel_alone(&child, now);
             }
         }
         self.cancel_alone(id, now)
     }
 
+    /// The children of a job that `pick` admits, and theirs, each once and after its own.
+    fn below(&self, root: &JobId, pick: fn(&Child) -> bool) -> Vec<JobId> {
+        let (mut known, mut open) = (HashSet::from([*root]), vec![*root]);
+        let mut before_children = Vec::new();
+        while let Some(id) = open.pop() {
+            let children = self.jobs.get(&id).map(|stored| stored.children.iter());
+            let picked = children.into_iter().flatten().filter(|child| pick(child));
+            open.extend(picked.map(|child| child.id).filter(|id| known.insert(*id)));
+            before_children.push(id);
+        }
+        before_children.into_iter().skip(1).rev().collect()
+    }
+
     fn cancel_alone(&mut self, id: &JobId, now: Timestamp) -> CancelReply {
-        let stored = self.jobs.get_mut(id).expect("it is not gone");
+        let Some(stored) = self.live_mut(id, now) else {
+            return CancelReply::NotFound;
+        };
         match lifecycle::cancel(&stored.shown()) {
             Cancel::TooLate => CancelReply::TooLate(stored.job.status),
             Cancel::Now(next) => {
@@ -124,9 +138,14 @@ impl State {
         let Some(job) = lifecycle::redrive(&stored.shown()) else {
             return RedriveReply::Refused(stored.shown().status);
         };
-        let children = stored.children.clone();
-        for child in children.iter().filter(|child| has_failed(child)) {
-            self.redrive(&child.id, now);
+        if let Some(holder) = self.unique_holder(&job, now) {
+            return RedriveReply::Duplicate(holder);
+        }
+        for child in self.below(id, has_failed) {
+            let shown = self.live(&child, now).map(Stored::shown);
+            if let Some(again) = shown.as_ref().and_then(lifecycle::redrive) {
+                self.redrive_alone(&child, again, now);
+            }
         }
         self.redrive_alone(id, job, now)
     }

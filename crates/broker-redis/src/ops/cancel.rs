@@ -1,6 +1,8 @@
 //! Stopping jobs, and running finished ones again.
 
-use lovage_core::broker::{CancelReply, RedriveReply};
+use std::collections::HashSet;
+
+use lovage_core::broker::{CancelReply, Child, RedriveReply};
 use lovage_core::error::BrokerError;
 use lovage_core::event::{self, NewEvent};
 use lovage_core::id::{JobId, QueueName};
@@ -32,15 +34,33 @@ pub(crate) enum Replaced {
 impl Store {
     /// Cancels a job that is not over, its unfinished children first.
     pub(crate) async fn cancel(&self, id: &JobId) -> Result<CancelReply, BrokerError> {
-        let mut open = self.children(id).await?;
-        open.retain(|child| child.ended.is_none());
+        let mut open = self.below(id, |child| child.ended.is_none()).await?;
         if !open.is_empty() && self.is_over(id).await? {
             open.clear();
         }
         for child in open {
-            Box::pin(self.cancel(&child.id)).await?;
+            self.cancel_alone(&child).await?;
         }
         self.cancel_alone(id).await
+    }
+
+    /// The children of a job that `pick` admits, and theirs, each after its own
+    /// children. A job that stands in several places, as one whose id was taken
+    /// may, is among them once.
+    async fn below(
+        &self,
+        root: &JobId,
+        pick: fn(&Child) -> bool,
+    ) -> Result<Vec<JobId>, BrokerError> {
+        let (mut known, mut open) = (HashSet::from([*root]), vec![*root]);
+        let mut before_children = Vec::new();
+        while let Some(id) = open.pop() {
+            let children = self.children(&id).await?;
+            let picked = children.iter().filter(|child| pick(child));
+            open.extend(picked.map(|child| child.id).filter(|id| known.insert(*id)));
+            before_children.push(id);
+        }
+        Ok(before_children.into_iter().skip(1).rev().collect())
     }
 
     async fn is_over(&self, id: &JobId) -> Result<bool, BrokerError> {
@@ -77,20 +97,46 @@ impl Store {
 
     /// Queues a job again, its failed and cancelled children first.
     pub(crate) async fn redrive(&self, id: &JobId) -> Result<RedriveReply, BrokerError> {
-        if let Some(queue) = self.locate(id).await? {
-            let job = self.current(&queue, id, false).await?;
-            if job.as_ref().and_then(lifecycle::redrive).is_none() {
-                return Ok(job.map_or(RedriveReply::NotFound, |job| {
-                    RedriveReply::Refused(job.status)
-                }));
-            }
+        let Some(queue) = self.locate(id).await? else {
+            return Ok(RedriveReply::NotFound);
+        };
+        let Some(job) = self.current(&queue, id, false).await? else {
+            return Ok(RedriveReply::NotFound);
+        };
+        if lifecycle::redrive(&job).is_none() {
+            return Ok(RedriveReply::Refused(job.status));
         }
-        for child in self.children(id).await? {
-            if matches!(child.ended, Some(Status::Failed | Status::Cancelled)) {
-                Box::pin(self.redrive(&child.id)).await?;
-            }
+        // Before its children are touched; the write of the job itself asks again.
+        if let Some(holder) = self.unique_holder(&job).await? {
+            return Ok(RedriveReply::Duplicate(holder));
+        }
+        let failed =
+            |child: &Child| matches!(child.ended, Some(Status::Failed | Status::Cancelled));
+        for child in self.below(id, failed).await? {
+            self.redrive_alone(&child).await?;
         }
         self.redrive_alone(id).await
+    }
+
+    /// Another job that holds the unique key of this one.
+    async fn unique_holder(&self, job: &Job) -> Result<Option<JobId>, BrokerError> {
+        let Some(unique) = &job.unique else {
+            return Ok(None);
+        };
+        let name = keys::scoped(&job.tenant, &unique.key);
+        let mut ask = redis::pipe();
+        ask.get(self.keys.unique(&job.queue, &name));
+        let (held,): (Option<String>,) = self.send(&ask).await?;
+        let Some((holder, until)) = held.as_deref().and_then(|held| held.split_once(' ')) else {
+            return Ok(None);
+        };
+        let holder = job_id(holder)?;
+        let holds = match until.parse::<i64>() {
+            Ok(0) => !self.is_over(&holder).await?,
+            Ok(until) => until > self.time.now().as_millisecond(),
+            Err(_) => false,
+        };
+        Ok((holds && holder != job.id).then_some(holder))
     }
 
     async fn redrive_alone(&self, id: &JobId) -> Result<RedriveReply, BrokerError> {
