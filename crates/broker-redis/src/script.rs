@@ -97,8 +97,9 @@ mod tests {
         let prelude = include_str!("lua/prelude.lua");
         assert!(prelude.contains(&format!("EVENTS_MAX = {}\n", limits::EVENTS_MAX)));
         let tombstone = format!("TOMBSTONE_MS = {}\n", limits::TOMBSTONE.as_millis());
-        assert!(include_str!("lua/enqueue.lua").contains(&tombstone));
-        assert!(include_str!("lua/forget.lua").contains(&tombstone));
+        assert!(prelude.contains(&tombstone));
+        let (keep, dead) = (limits::KEEP.as_millis(), limits::KEEP_DEAD.as_millis());
+        assert!(prelude.contains(&format!("KEEP_MS, KEEP_DEAD_MS = {keep}, {dead}\n")));
         // Lua counts from 1, GETRANGE and SETRANGE from 0.
         assert_eq!(record::STATE_OFFSET, 3);
         assert!(prelude.contains("string.sub(record, 4, 4)"));

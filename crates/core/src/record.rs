@@ -26,6 +26,7 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use crate::attempt::{Attempt, JobError};
+use crate::clock;
 use crate::error::BrokerError;
 use crate::id::{JobId, Priority, QueueName, WorkerId};
 use crate::job::{Job, NewJob, Unique, Waiting};
@@ -78,7 +79,12 @@ fn status_of(letter: &str) -> Option<Status> {
 pub fn encode(job: &Job) -> Vec<u8> {
     let body = serde_json::to_vec(&Body::from(job)).expect("a job body has a JSON form");
     let unique = job.unique.as_ref().map_or("", |unique| unique.key.as_str());
-    let (input, result) = (job.input.as_str(), job.result.as_ref());
+    let input = if is_dropped(job) {
+        ""
+    } else {
+        job.input.as_str()
+    };
+    let result = job.result.as_ref();
     let result = result.map_or("", Payload::as_str);
     let bytes = HEADER_BYTES + unique.len() + body.len() + input.len() + result.len();
     let mut record = Vec::with_capacity(bytes);
@@ -98,6 +104,26 @@ pub fn encode(job: &Job) -> Vec<u8> {
     record.extend_from_slice(input.as_bytes());
     record.extend_from_slice(result.as_bytes());
     record
+}
+
+/// Whether the job gave up its input when it succeeded: then it has none, not even `null`.
+fn is_dropped(job: &Job) -> bool {
+    job.status == Status::Succeeded && !job.keep_input
+}
+
+/// When a job that was over at `finished` is no longer served, unless its record says so.
+fn usual_keep_until(
+    status: Status,
+    finished: Option<Timestamp>,
+    keep: Duration,
+    keep_dead: Duration,
+) -> Option<Timestamp> {
+    let keep = if status == Status::Failed {
+        keep_dead
+    } else {
+        keep
+    };
+    finished.map(|at| clock::after(at, keep))
 }
 
 /// Whether a newer program wrote the record: this one leaves it to those that can read it.
@@ -136,6 +162,15 @@ fn parse(id: JobId, queue: &QueueName, record: &[u8]) -> Option<Job> {
     let (body, rest) = rest.split_at_checked(body_bytes)?;
     let (input, result) = rest.split_at_checked(input_bytes)?;
     let body: Body = serde_json::from_str(body).ok()?;
+    let keep = body.keep.map_or(limits::KEEP, Duration::from_millis);
+    let keep_dead = body
+        .keep_dead
+        .map_or(limits::KEEP_DEAD, Duration::from_millis);
+    let finished_at = optional_time(body.finished)?;
+    let keep_until = match optional_time(body.keep_until)? {
+        None => usual_keep_until(status, finished_at, keep, keep_dead),
+        told => told,
+    };
     let asked = NewJob {
         id,
         queue: queue.clone(),
@@ -143,7 +178,10 @@ fn parse(id: JobId, queue: &QueueName, record: &[u8]) -> Option<Job> {
         attempts_max,
         tenant,
         kind: body.kind.parse().ok()?,
-        input: Payload::parse(input).ok()?,
+        input: match input {
+            "" if status == Status::Succeeded => Payload::null(),
+            text => Payload::parse(text).ok()?,
+        },
         run_at: optional_time(body.run_at)?,
         expires_at: optional_time(body.expires)?,
         timeout: body.timeout.map(Duration::from_millis),
@@ -157,11 +195,9 @@ fn parse(id: JobId, queue: &QueueName, record: &[u8]) -> Option<Job> {
         tags: body.tags,
         traceparent: body.traceparent,
         parent: body.parent,
-        keep_input: !body.drop_input,
-        keep: body.keep.map_or(limits::KEEP, Duration::from_millis),
-        keep_dead: body
-            .keep_dead
-            .map_or(limits::KEEP_DEAD, Duration::from_millis),
+        keep_input: !body.drop_input && !input.is_empty(),
+        keep,
+        keep_dead,
     };
     Some(Job {
         asked,
@@ -177,8 +213,8 @@ fn parse(id: JobId, queue: &QueueName, record: &[u8]) -> Option<Job> {
         },
         worker: None,
         started_at: optional_time(body.started)?,
-        finished_at: optional_time(body.finished)?,
-        keep_until: optional_time(body.keep_until)?,
+        finished_at,
+        keep_until,
         error: body.error,
         history: body
             .history
@@ -316,7 +352,7 @@ impl From<&Job> for Body {
             tags: job.tags.clone(),
             traceparent: job.traceparent.clone(),
             parent: job.parent,
-            drop_input: !job.keep_input,
+            drop_input: !job.keep_input && !is_dropped(job),
             keep: unusual(job.keep, limits::KEEP),
             keep_dead: unusual(job.keep_dead, limits::KEEP_DEAD),
             waiting: job.waiting.as_ref().map(|waiting| {
@@ -334,7 +370,10 @@ impl From<&Job> for Body {
                 .map(|waiting| waiting.reason.clone()),
             started: millis(job.started_at),
             finished: millis(job.finished_at),
-            keep_until: millis(job.keep_until),
+            keep_until: millis(job.keep_until.filter(|until| {
+                let usual = usual_keep_until(job.status, job.finished_at, job.keep, job.keep_dead);
+                usual != Some(*until)
+            })),
             error: job.error.clone(),
             history: job.history.iter().map(Try::of).collect(),
             cancel: job.cancel_requested,
@@ -430,6 +469,29 @@ mod tests {
             let text = String::from_utf8(record).unwrap();
             assert!(text.contains(r#""w":["limit",77]"#) || text.contains(r#""w":["backoff",77]"#));
         }
+    }
+
+    #[test]
+    fn a_finished_record_is_small_and_says_when_it_is_forgotten() {
+        let mut new = NewJob::new(
+            JobId::at(at(0)),
+            "test.noop".parse().unwrap(),
+            Payload::parse("[1]").unwrap(),
+        );
+        new.keep_input = false;
+        let job = lifecycle::enqueue(&new, at(1_763_700_000_000));
+        let done = lifecycle::settle(
+            &job,
+            &crate::outcome::Outcome::Done(Payload::parse("true").unwrap()),
+            at(1_763_700_000_009),
+            0.0,
+        );
+        let mut done = lifecycle::apply(&job, &done, at(1_763_700_000_009));
+        let record = encode(&done);
+        assert!(record.len() < 124, "{}", String::from_utf8_lossy(&record));
+        assert_eq!(decode(done.id, &done.queue, &record).unwrap(), done);
+        done.keep_until = Some(at(1_763_700_000_010));
+        assert_eq!(decode(done.id, &done.queue, &encode(&done)).unwrap(), done);
     }
 
     #[test]

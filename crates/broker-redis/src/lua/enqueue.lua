@@ -34,11 +34,10 @@ local function parts(record)
   return string.sub(record, head + 1, from), string.sub(record, from + 1, from + tonumber(input))
 end
 
--- Whether a finished job is to be forgotten, though the server still has it.
-local TOMBSTONE_MS = 3600000
+-- Whether a finished job is to be forgotten, though no sweep has been there.
 local function is_gone(record)
-  local until_ms = string.match(parts(record), '"ku":(%d+)')
-  return until_ms and tonumber(until_ms) + TOMBSTONE_MS <= now
+  local gone = gone_at(string.sub(record, 1, string.find(record, '\n', 1, true)) .. parts(record))
+  return gone and gone <= now
 end
 
 -- What makes two enqueues of one id the same: kind, input and idempotency key.

@@ -1,7 +1,6 @@
 -- Forgets finished jobs, but not those that were redriven since.
 -- ARGV[2] how many are enough   ARGV[3..] entries of the list of finished jobs
 -- Returns how many jobs, 0 when another sweep was first.
-local TOMBSTONE_MS = 3600000
 local HEAD_MAX = 65535
 
 -- Whether this is the job's last end: one that was redriven, or whose id is used
@@ -11,8 +10,7 @@ local function is_last(id, gone)
   if head == '' then
     return true
   end
-  local until_ms = string.match(head, '"ku":(%d+)')
-  return string.match(head, '^%S+ %u') and until_ms and tonumber(until_ms) + TOMBSTONE_MS == gone
+  return gone_at(head) == gone
 end
 
 local function unlink(ids, letters)

@@ -13,6 +13,27 @@ local BAND = 1e14
 -- Virtual time of one job of weight 1 (`lovage_core::queue::Weight::UNIT`).
 local UNIT = 10000
 local EVENTS_MAX = 10000
+-- A finished job is known this long after its time to live (`lovage_core::limits`).
+local TOMBSTONE_MS = 3600000
+local KEEP_MS, KEEP_DEAD_MS = 86400000, 604800000
+
+-- When a finished job is forgotten, in ms, by its record or the first part of it.
+local function gone_at(head)
+  local letter = string.match(head, '^%S+ (%u)')
+  if not letter then
+    return nil
+  end
+  local until_ms = tonumber(string.match(head, '"ku":(%d+)'))
+  if not until_ms then
+    local field, usual = '"ke":(%d+)', KEEP_MS
+    if letter == 'F' then
+      field, usual = '"kd":(%d+)', KEEP_DEAD_MS
+    end
+    until_ms = tonumber(string.match(head, '"f":(%d+)') or now) + tonumber(string.match(head, field) or usual)
+  end
+  return until_ms + TOMBSTONE_MS
+end
+
 -- The value of a key with a window says when it ends; the server cleans up this much later.
 local SLACK_MS = 60000
 
