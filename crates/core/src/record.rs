@@ -28,7 +28,7 @@ use serde::{Deserialize, Serialize};
 use crate::attempt::{Attempt, JobError};
 use crate::clock;
 use crate::error::BrokerError;
-use crate::id::{JobId, Priority, QueueName, WorkerId};
+use crate::id::{JobId, Priority, QueueName, Tenant, WorkerId};
 use crate::job::{Job, NewJob, Unique, Waiting};
 use crate::limits;
 use crate::payload::Payload;
@@ -147,18 +147,16 @@ pub fn decode(id: JobId, queue: &QueueName, record: &[u8]) -> Result<Job, Broker
 fn parse(id: JobId, queue: &QueueName, record: &[u8]) -> Option<Job> {
     let text = std::str::from_utf8(record).ok()?;
     let (header, rest) = text.split_once('\n')?;
-    let mut fields = header.splitn(9, ' ');
-    if fields.next()? != MAGIC {
-        return None;
-    }
-    let status = status_of(fields.next()?)?;
-    let priority = Priority::try_from(fields.next()?.parse::<u8>().ok()?).ok()?;
-    let attempt = fields.next()?.parse().ok()?;
-    let attempts_max = fields.next()?.parse().ok()?;
-    let tenant = fields.next()?.parse().ok()?;
-    let body_bytes: usize = fields.next()?.parse().ok()?;
-    let input_bytes: usize = fields.next()?.parse().ok()?;
-    let unique_key = fields.next().filter(|key| !key.is_empty());
+    let Header {
+        status,
+        priority,
+        attempt,
+        attempts_max,
+        tenant,
+        body_bytes,
+        input_bytes,
+        unique_key,
+    } = Header::read(header)?;
     let (body, rest) = rest.split_at_checked(body_bytes)?;
     let (input, result) = rest.split_at_checked(input_bytes)?;
     let body: Body = serde_json::from_str(body).ok()?;
@@ -229,6 +227,37 @@ fn parse(id: JobId, queue: &QueueName, record: &[u8]) -> Option<Job> {
             Some(Payload::parse(result).ok()?)
         },
     })
+}
+
+/// The first line of a record.
+struct Header<'a> {
+    status: Status,
+    priority: Priority,
+    attempt: u32,
+    attempts_max: u32,
+    tenant: Tenant,
+    body_bytes: usize,
+    input_bytes: usize,
+    unique_key: Option<&'a str>,
+}
+
+impl<'a> Header<'a> {
+    fn read(line: &'a str) -> Option<Self> {
+        let mut fields = line.splitn(9, ' ');
+        if fields.next()? != MAGIC {
+            return None;
+        }
+        Some(Self {
+            status: status_of(fields.next()?)?,
+            priority: fields.next()?.parse::<u8>().ok()?.try_into().ok()?,
+            attempt: fields.next()?.parse().ok()?,
+            attempts_max: fields.next()?.parse().ok()?,
+            tenant: fields.next()?.parse().ok()?,
+            body_bytes: fields.next()?.parse().ok()?,
+            input_bytes: fields.next()?.parse().ok()?,
+            unique_key: fields.next().filter(|key| !key.is_empty()),
+        })
+    }
 }
 
 /// Everything of a job that neither its key nor its header holds. Names are
