@@ -10,6 +10,8 @@ use serde_json::Value;
 use tokio::time::timeout;
 use uuid::Uuid;
 
+use crate::process::Server;
+
 /// Longest wait for an event.
 const EVENT_MAX: Duration = Duration::from_secs(60);
 /// The steps of a script, in order.
@@ -33,6 +35,12 @@ impl History {
         let events = client.events(id, 0).try_collect();
         let events = timeout(EVENT_MAX, events).await;
         Self(events.expect("the events end").unwrap())
+    }
+
+    /// Reads what happened so far, in the first page of it.
+    pub(crate) async fn so_far(api: &Server, id: Uuid) -> Self {
+        let page = api.json(&format!("/v1/jobs/{id}/events")).await;
+        Self(serde_json::from_value(page["events"].clone()).unwrap())
     }
 
     /// How often an event of this type and step happened.

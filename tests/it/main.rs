@@ -2,7 +2,8 @@
 //! stand-ins for a language model and for news sites that count what is asked.
 //!
 //! Build the program first: `cargo build -p lovage`. `LOVAGE_TEST_REDIS=off`
-//! skips what needs a `redis-server`.
+//! skips what needs a `redis-server`; `LOVAGE_PREVIOUS` is the program before this
+//! one, and without it two versions are not run side by side.
 
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
@@ -19,6 +20,7 @@ mod http;
 mod limits;
 mod process;
 mod readme;
+mod records;
 mod redis;
 mod refused;
 mod restart;
@@ -26,3 +28,4 @@ mod site;
 mod store;
 mod system;
 mod tidy;
+mod upgrade;

@@ -57,8 +57,13 @@ pub(crate) struct Server {
 impl Program {
     /// `lovage` with these arguments.
     pub(crate) fn new<A: AsRef<OsStr>>(args: impl IntoIterator<Item = A>) -> Self {
+        Self::of(&binary(), args)
+    }
+
+    /// The `lovage` at `binary` with these arguments.
+    pub(crate) fn of<A: AsRef<OsStr>>(binary: &Path, args: impl IntoIterator<Item = A>) -> Self {
         let home = tempfile::tempdir().unwrap();
-        let mut command = Command::new(binary());
+        let mut command = Command::new(binary);
         command
             .args(args)
             .env_clear()

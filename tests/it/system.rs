@@ -1,5 +1,6 @@
 //! An API and workers on one Redis, with a stand-in language model.
 
+use std::path::Path;
 use std::time::Duration;
 
 use lovage_client::Client;
@@ -10,7 +11,7 @@ use serde_json::{Value, json};
 use tokio::time::sleep;
 use uuid::Uuid;
 
-use crate::process::{Program, Running, Server};
+use crate::process::{Program, Running, Server, binary};
 
 /// Pause before a call that a store or server out of order refused is made again.
 const PAUSE: Duration = Duration::from_millis(50);
@@ -69,13 +70,28 @@ impl System {
 
     /// A command line with the settings of this system.
     pub(crate) fn program<'a>(&self, args: impl IntoIterator<Item = &'a str>) -> Program {
-        Program::new(args).envs(borrowed(&self.settings))
+        self.program_of(&binary(), args)
+    }
+
+    /// A command line of the `lovage` at `binary` with the settings of this system.
+    pub(crate) fn program_of<'a>(
+        &self,
+        binary: &Path,
+        args: impl IntoIterator<Item = &'a str>,
+    ) -> Program {
+        Program::of(binary, args).envs(borrowed(&self.settings))
     }
 
     /// One more worker, when it has registered.
     pub(crate) async fn worker(&self, slots: u32) -> Worker {
+        self.worker_of(&binary(), slots).await
+    }
+
+    /// One more worker that is the `lovage` at `binary`, when it has registered.
+    pub(crate) async fn worker_of(&self, binary: &Path, slots: u32) -> Worker {
         let slots = slots.to_string();
-        let running = self.program(["worker", "--concurrency", &slots]).start();
+        let worker = self.program_of(binary, ["worker", "--concurrency", &slots]);
+        let running = worker.start();
         let line = running.says("worker registered").await;
         let line: Value = serde_json::from_str(&line).unwrap();
         let id = line["worker"].as_str().unwrap().to_owned();

@@ -71,6 +71,7 @@ script! {
     SIGNAL = "#!lua" "lua/prelude.lua" "lua/signal.lua";
     LIMIT = "#!lua flags=allow-oom" "lua/prelude.lua" "lua/limit.lua";
     NEWER = "#!lua flags=allow-oom" "lua/prelude.lua" "lua/newer.lua";
+    RECOUNT = "#!lua flags=allow-oom" "lua/prelude.lua" "lua/recount.lua";
     JOIN = "#!lua flags=allow-oom" "lua/prelude.lua" "lua/join.lua";
     REGISTER = "#!lua flags=allow-oom" "lua/prelude.lua" "lua/register.lua";
     CLAIM = "#!lua flags=allow-oom" "lua/prelude.lua" "lua/claim.lua";

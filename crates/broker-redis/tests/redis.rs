@@ -17,10 +17,12 @@ use lovage_core::event::NewEvent;
 use lovage_core::id::{JobId, QueueName, WorkerId};
 use lovage_core::job::NewJob;
 use lovage_core::lifecycle;
+use lovage_core::limits;
 use lovage_core::outcome::Outcome;
 use lovage_core::payload::Payload;
 use lovage_core::query::{Filter, Page};
 use lovage_core::status::Status;
+use lovage_tests::clock::ManualClock;
 use lovage_tests::redis::RedisServer;
 use tokio::time::{Instant, timeout};
 
@@ -277,6 +279,58 @@ async fn a_server_that_evicts_or_follows_is_refused() {
         matches!(refused, Err(BrokerError::ReadOnly(_))),
         "{refused:?}"
     );
+}
+
+/// The key of which attempts are counted for a script to read.
+const NOTED: &str = "lovage:{default}:t";
+
+#[tokio::test]
+async fn an_attempt_after_those_that_an_older_program_counted_has_the_next_number() {
+    let Some(server) = server().await else { return };
+    let broker = connect(&server).await;
+    enqueue(&broker, 1).await;
+    let first = worker(&broker).await;
+    let mut lost = claim(&broker, first, 1).await;
+    lost[0].next = lifecycle::attempt_lost(&lost[0].job);
+    broker.settle(&lost).await.unwrap();
+    // The older program wrote the record, and nothing else.
+    server.command(&["DEL", NOTED]).await.unwrap();
+
+    let second = worker(&broker).await;
+    let given = claim(&broker, second, 1).await;
+    assert_eq!((given[0].job.attempt, given[0].lease.token.attempt), (2, 2));
+    let held = broker.held(&QueueName::default(), &second).await.unwrap();
+    assert_eq!(held[0].lease, given[0].lease);
+    assert_eq!(held[0].job, given[0].job);
+    for _ in 0..2 {
+        assert_eq!(broker.settle(&given).await.unwrap(), [Settled::Done]);
+    }
+    let job = broker.get(&given[0].job.id).await.unwrap().unwrap();
+    assert_eq!((job.status, job.attempt), (Status::Succeeded, 2));
+    assert_eq!(server.command(&["EXISTS", NOTED]).await.unwrap(), "0");
+}
+
+#[tokio::test]
+async fn what_was_noted_of_a_job_that_an_older_program_ended_is_forgotten_with_it() {
+    let Some(server) = server().await else { return };
+    let clock = ManualClock::default();
+    let config = RedisConfig {
+        clock: Some(Arc::new(clock.clone())),
+        ..RedisConfig::new(server.url())
+    };
+    let broker = RedisBroker::connect(config).await.unwrap();
+    let id = enqueue(&broker, 1).await[0];
+    let worker = worker(&broker).await;
+    broker
+        .settle(&claim(&broker, worker, 1).await)
+        .await
+        .unwrap();
+    // The older program ended it, and knew nothing of this.
+    let note = ["HSET", NOTED, &id.to_string(), "0"];
+    server.command(&note).await.unwrap();
+    clock.advance(limits::KEEP + limits::TOMBSTONE + LONG);
+    assert_eq!(broker.prune().await.unwrap(), 1);
+    assert_eq!(server.command(&["EXISTS", NOTED]).await.unwrap(), "0");
 }
 
 #[tokio::test]

@@ -46,6 +46,8 @@ local function forget(entry)
   if #over > 0 then
     unlink(over, plain and {'j:'} or {'j:', 's:', 'e:', 'ch:', 'cl:'})
     redis.call('ZREM', Q .. 'dead', unpack(over))
+    -- Left behind where an older program ended them.
+    redis.call('HDEL', Q .. 't', unpack(over))
   end
   return #over
 end

@@ -158,10 +158,10 @@ impl Store {
                     ended.push(Ending { id, token, what });
                 }
                 Ok(job) => {
-                    let used = job.attempt;
-                    let mut job = lifecycle::claim(&job, &token);
-                    // Where an older program counted the attempts, the record alone knows.
-                    job.attempt = used + 1;
+                    let Some(token) = self.recount(&job, token).await? else {
+                        continue;
+                    };
+                    let job = lifecycle::claim(&job, &token);
                     match lifecycle::expire(&job, now) {
                         Some(next) => ended.push(Ending::of(id, token, &job, next, now)),
                         None => claimed.push(held_under(job, token)),
@@ -190,6 +190,33 @@ impl Store {
         tracing::warn!(%id, %queue, "a newer program wrote this job: it is left to it");
         self.leave_to_newer(queue, id, token).await?;
         Ok(None)
+    }
+
+    /// The job's token with the number that its record tells: where an older
+    /// program counted the attempts, the record alone knows. Nothing when the
+    /// job is not held under it any more.
+    async fn recount(
+        &self,
+        job: &Job,
+        token: LeaseToken,
+    ) -> Result<Option<LeaseToken>, BrokerError> {
+        let attempt = job.attempt + 1;
+        let right = LeaseToken { attempt, ..token };
+        if right == token {
+            return Ok(Some(token));
+        }
+        let held: bool = self
+            .call(
+                script::RECOUNT
+                    .on(self.keys.queue(&job.queue))
+                    .arg(self.time.argument())
+                    .arg(job.id.to_string())
+                    .arg(token.to_string())
+                    .arg(right.to_string())
+                    .arg(job.attempt),
+            )
+            .await?;
+        Ok(held.then_some(right))
     }
 
     async fn leave_to_newer(
