@@ -147,18 +147,10 @@ pub fn decode(id: JobId, queue: &QueueName, record: &[u8]) -> Result<Job, Broker
 fn parse(id: JobId, queue: &QueueName, record: &[u8]) -> Option<Job> {
     let text = std::str::from_utf8(record).ok()?;
     let (header, rest) = text.split_once('\n')?;
-    let Header {
-        status,
-        priority,
-        attempt,
-        attempts_max,
-        tenant,
-        body_bytes,
-        input_bytes,
-        unique_key,
-    } = Header::read(header)?;
-    let (body, rest) = rest.split_at_checked(body_bytes)?;
-    let (input, result) = rest.split_at_checked(input_bytes)?;
+    let header = Header::read(header)?;
+    let status = header.status;
+    let (body, rest) = rest.split_at_checked(header.body_bytes)?;
+    let (input, result) = rest.split_at_checked(header.input_bytes)?;
     let body: Body = serde_json::from_str(body).ok()?;
     let keep = body.keep.map_or(limits::KEEP, Duration::from_millis);
     let keep_dead = body
@@ -172,9 +164,9 @@ fn parse(id: JobId, queue: &QueueName, record: &[u8]) -> Option<Job> {
     let asked = NewJob {
         id,
         queue: queue.clone(),
-        priority,
-        attempts_max,
-        tenant,
+        priority: header.priority,
+        attempts_max: header.attempts_max,
+        tenant: header.tenant,
         kind: body.kind.parse().ok()?,
         input: match input {
             "" if status == Status::Succeeded => Payload::null(),
@@ -184,7 +176,7 @@ fn parse(id: JobId, queue: &QueueName, record: &[u8]) -> Option<Job> {
         expires_at: optional_time(body.expires)?,
         timeout: body.timeout.map(Duration::from_millis),
         backoff: body.backoff.unwrap_or_default(),
-        unique: unique_key.map(|key| Unique {
+        unique: header.unique_key.map(|key| Unique {
             key: key.to_owned(),
             window: body.unique_window.map(Duration::from_millis),
         }),
@@ -201,7 +193,7 @@ fn parse(id: JobId, queue: &QueueName, record: &[u8]) -> Option<Job> {
         asked,
         created_at: time(body.created)?,
         status,
-        attempt,
+        attempt: header.attempt,
         waiting: match body.waiting {
             Some((plain, until)) => Some(Waiting {
                 reason: body.waits_for.unwrap_or_else(|| plain.into()),
