@@ -9,15 +9,14 @@ use std::time::Duration;
 use futures_util::future::BoxFuture;
 use jiff::Timestamp;
 use lovage_core::broker::{
-    Broker, Child, Claim, Claimed, Claims, Enqueued, Settle, Settled, SignalReply, Spawn, Swept,
-    Wake,
+    Broker, Claim, Claimed, Claims, Enqueued, Settle, Settled, SignalReply, Spawn, Swept, Wake,
 };
 use lovage_core::checkpoint::Checkpoint;
 use lovage_core::clock::Clock;
 use lovage_core::error::BrokerError;
 use lovage_core::event::{Event, EventPage, NewEvent};
 use lovage_core::id::{JobId, QueueName, WorkerId};
-use lovage_core::job::{Job, NewJob};
+use lovage_core::job::{Child, Job, NewJob};
 use lovage_core::lifecycle;
 use lovage_core::limits;
 use lovage_core::outcome::Outcome;

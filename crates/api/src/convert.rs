@@ -8,11 +8,11 @@ use lovage_client::wire::{
     NoResult, ProgressView, QueueView, WaitingView,
 };
 use lovage_core::attempt::JobError;
-use lovage_core::broker::Child;
 use lovage_core::catalog::{CatalogError, KindSpec};
 use lovage_core::checkpoint::Checkpoint;
 use lovage_core::event::Event;
 use lovage_core::id::{JobId, Priority};
+use lovage_core::job::Child;
 use lovage_core::job::{Idempotency, Job, NewJob};
 use lovage_core::limits;
 use lovage_core::payload::Payload;

@@ -39,7 +39,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use lovage_core::broker::{
-    Broker, CancelReply, Child, Claim, Claimed, Claims, Enqueued, RedriveReply, Settle, Settled,
+    Broker, CancelReply, Claim, Claimed, Claims, Enqueued, RedriveReply, Settle, Settled,
     SignalReply, Spawn, Swept, Wake,
 };
 use lovage_core::checkpoint::Checkpoint;
@@ -47,7 +47,7 @@ use lovage_core::clock::Clock;
 use lovage_core::error::BrokerError;
 use lovage_core::event::{EventPage, NewEvent};
 use lovage_core::id::{JobId, QueueName, WorkerId};
-use lovage_core::job::{Job, NewJob};
+use lovage_core::job::{Child, Job, NewJob};
 use lovage_core::lease::Lease;
 use lovage_core::payload::Payload;
 use lovage_core::query::{Filter, JobPage, Page, QueueStats};

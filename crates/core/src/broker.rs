@@ -13,7 +13,7 @@ use crate::checkpoint::Checkpoint;
 use crate::error::BrokerError;
 use crate::event::{EventPage, NewEvent};
 use crate::id::{JobId, QueueName, WorkerId};
-use crate::job::{Job, NewJob};
+use crate::job::{Child, Job, NewJob};
 use crate::lease::Lease;
 use crate::lifecycle::Next;
 use crate::payload::Payload;
@@ -132,17 +132,6 @@ pub struct Spawn {
     pub group: String,
     /// The children, in the parent's queue; their `parent` is set by the store.
     pub children: Vec<NewJob>,
-}
-
-/// One child, as its parent sees it.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Child {
-    /// Its id.
-    pub id: JobId,
-    /// The group it was spawned in.
-    pub group: String,
-    /// How it ended; nothing while it is not over.
-    pub ended: Option<Status>,
 }
 
 /// What became of a signal.

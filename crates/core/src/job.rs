@@ -108,6 +108,17 @@ impl NewJob {
     }
 }
 
+/// One child, as its parent sees it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Child {
+    /// Its id.
+    pub id: JobId,
+    /// The group it was spawned in.
+    pub group: String,
+    /// How it ended; nothing while it is not over.
+    pub ended: Option<Status>,
+}
+
 /// What a waiting job waits for, and until when.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Waiting {

@@ -5,12 +5,12 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use async_trait::async_trait;
 use lovage_core::attempt::JobError;
-use lovage_core::broker::{Child, Spawn};
+use lovage_core::broker::Spawn;
 use lovage_core::checkpoint::Checkpoint;
 use lovage_core::error::BrokerError;
 use lovage_core::event::{self, NewEvent};
 use lovage_core::id::JobId;
-use lovage_core::job::{Job, NewJob};
+use lovage_core::job::{Child, Job, NewJob};
 use lovage_core::payload::Payload;
 use lovage_core::status::Status;
 use lovage_workflow::{ChildFailure, ChildResult, Journal, JournalError};

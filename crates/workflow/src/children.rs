@@ -3,8 +3,8 @@
 use std::time::Duration;
 
 use lovage_core::attempt::JobError;
-use lovage_core::broker::Child;
 use lovage_core::id::{JobId, Kind, check_label};
+use lovage_core::job::Child;
 use lovage_core::job::NewJob;
 use lovage_core::limits;
 use lovage_core::payload::Payload;

@@ -1,10 +1,10 @@
 //! All that workflow asks of the world.
 
 use async_trait::async_trait;
-use lovage_core::broker::Child;
 use lovage_core::checkpoint::Checkpoint;
 use lovage_core::event::NewEvent;
 use lovage_core::id::JobId;
+use lovage_core::job::Child;
 use lovage_core::job::NewJob;
 
 use crate::children::ChildResult;

@@ -4,12 +4,12 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use lovage_core::attempt::JobError;
-use lovage_core::broker::{CancelReply, Child, Claimed, RedriveReply, Settled, Spawn};
+use lovage_core::broker::{CancelReply, Claimed, RedriveReply, Settled, Spawn};
 use lovage_core::clock;
 use lovage_core::error::BrokerError;
 use lovage_core::event::NewEvent;
 use lovage_core::id::{JobId, QueueName, WorkerId};
-use lovage_core::job::{Idempotency, NewJob, Unique};
+use lovage_core::job::{Child, Idempotency, NewJob, Unique};
 use lovage_core::lifecycle;
 use lovage_core::limits;
 use lovage_core::outcome::Outcome;

@@ -4,11 +4,11 @@ use std::collections::HashSet;
 use std::time::Duration;
 
 use jiff::Timestamp;
-use lovage_core::broker::{CancelReply, Child, RedriveReply, Settle, Settled, Swept};
+use lovage_core::broker::{CancelReply, RedriveReply, Settle, Settled, Swept};
 use lovage_core::clock;
 use lovage_core::event::kind;
 use lovage_core::id::{JobId, QueueName, WorkerId};
-use lovage_core::job::Job;
+use lovage_core::job::{Child, Job};
 use lovage_core::lease::LeaseToken;
 use lovage_core::lifecycle::{self, Cancel, Next};
 use lovage_core::limits;

@@ -2,11 +2,11 @@
 
 use jiff::Timestamp;
 use lovage_core::bound;
-use lovage_core::broker::{Child, Spawn};
+use lovage_core::broker::Spawn;
 use lovage_core::error::BrokerError;
 use lovage_core::event::NewEvent;
 use lovage_core::id::JobId;
-use lovage_core::job::{Job, NewJob};
+use lovage_core::job::{Child, Job, NewJob};
 use lovage_core::lifecycle;
 use lovage_core::status::Status;
 

@@ -3,10 +3,10 @@
 use std::collections::VecDeque;
 
 use jiff::Timestamp;
-use lovage_core::broker::{Child, Claimed};
+use lovage_core::broker::Claimed;
 use lovage_core::checkpoint::{Checkpoint, signal_step};
 use lovage_core::event::{Event, EventPage, NewEvent, kind};
-use lovage_core::job::{Idempotency, Job, Progress};
+use lovage_core::job::{Child, Idempotency, Job, Progress};
 use lovage_core::lease::{Lease, LeaseToken};
 use lovage_core::lifecycle;
 use lovage_core::limits;

@@ -2,11 +2,11 @@
 
 use std::collections::HashSet;
 
-use lovage_core::broker::{CancelReply, Child, RedriveReply};
+use lovage_core::broker::{CancelReply, RedriveReply};
 use lovage_core::error::BrokerError;
 use lovage_core::event::{self, NewEvent};
 use lovage_core::id::{JobId, QueueName};
-use lovage_core::job::Job;
+use lovage_core::job::{Child, Job};
 use lovage_core::lifecycle::{self, Cancel};
 use lovage_core::payload::Payload;
 use lovage_core::record;

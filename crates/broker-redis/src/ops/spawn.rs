@@ -3,11 +3,11 @@
 use std::collections::HashMap;
 
 use lovage_core::bound;
-use lovage_core::broker::{Child, Spawn};
+use lovage_core::broker::Spawn;
 use lovage_core::error::BrokerError;
 use lovage_core::event::NewEvent;
 use lovage_core::id::JobId;
-use lovage_core::job::NewJob;
+use lovage_core::job::{Child, NewJob};
 use lovage_core::lifecycle;
 use lovage_core::limits;
 use lovage_core::record;

@@ -3,9 +3,9 @@
 use std::collections::HashSet;
 
 use jiff::Timestamp;
-use lovage_core::broker::Child;
 use lovage_core::error::BrokerError;
 use lovage_core::id::JobId;
+use lovage_core::job::Child;
 use rusqlite::{Connection, params};
 
 use crate::row;
