@@ -30,6 +30,8 @@ ALTER TABLE jobs ADD COLUMN expires_ms INTEGER;
 ALTER TABLE jobs ADD COLUMN waits TEXT;
 -- Whether it stands in `children` as a child.
 ALTER TABLE jobs ADD COLUMN child INTEGER NOT NULL DEFAULT 0;
+-- What a worker is to stop, however much it holds.
+CREATE INDEX jobs_asked_of ON jobs (queue, worker) WHERE cancel_ms IS NOT NULL;
 CREATE INDEX jobs_expires ON jobs (expires_ms) WHERE expires_ms IS NOT NULL;
 
 -- Who spawned whom, in the order of `row`.
