@@ -28,15 +28,14 @@ end
 
 -- The body and input of a record.
 local function parts(record)
-  local head = string.find(record, '\n', 1, true)
-  local body, input = string.match(string.sub(record, 1, head), '^%S+ %a %d %d+ %d+ %S+ (%d+) (%d+) ')
-  local from = head + tonumber(body)
-  return string.sub(record, head + 1, from), string.sub(record, from + 1, from + tonumber(input))
+  local body, last = body_of(record)
+  local input = string.match(record, '^%S+ %a %d %d+ %d+ %S+ %d+ (%d+) ')
+  return body, string.sub(record, last + 1, last + tonumber(input))
 end
 
 -- Whether a finished job is to be forgotten, though no sweep has been there.
 local function is_gone(record)
-  local gone = gone_at(string.sub(record, 1, string.find(record, '\n', 1, true)) .. parts(record))
+  local gone = gone_at(record)
   return gone and gone <= now
 end
 

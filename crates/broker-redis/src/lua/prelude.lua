@@ -17,12 +17,21 @@ local EVENTS_MAX = 10000
 local TOMBSTONE_MS = 3600000
 local KEEP_MS, KEEP_DEAD_MS = 86400000, 604800000
 
+-- The body of a record, or of the first part of one, and where it ends.
+local function body_of(record)
+  local head = string.find(record, '\n', 1, true)
+  local bytes = string.match(string.sub(record, 1, head), '^%S+ %a %d %d+ %d+ %S+ (%d+) ')
+  local last = head + tonumber(bytes)
+  return string.sub(record, head + 1, last), last
+end
+
 -- When a finished job is forgotten, in ms, by its record or the first part of it.
-local function gone_at(head)
-  local letter = string.match(head, '^%S+ (%u)')
+local function gone_at(record)
+  local letter = string.match(record, '^%S+ (%u)')
   if not letter then
     return nil
   end
+  local head = body_of(record)
   local until_ms = tonumber(string.match(head, '"ku":(%d+)'))
   if not until_ms then
     local field, usual = '"ke":(%d+)', KEEP_MS
@@ -177,8 +186,8 @@ local function finish(id, record, gone, unique, settled, stateless)
     end
     at[#at + 1] = id
   end
-  if parent then
-    child_over(parent, id, letter)
+  for one in string.gmatch(parent or '', '%S+') do
+    child_over(one, id, letter)
   end
 end
 

@@ -40,18 +40,17 @@ local function take_unique()
   end
 end
 
--- A child that is not over any more: its parent waits for it again.
+-- A child that is not over any more: its parents wait for it again.
 local function count_again()
-  local parent = redis.call('HGET', Q .. 's:' .. id, 'parent')
-  if not parent then
-    return
-  end
-  local family = Q .. 'ch:' .. parent
-  local ended = redis.call('HGET', family, id)
-  if ended and ended ~= '-' then
-    redis.call('HSET', family, id, '-')
-    redis.call('HINCRBY', family, 'left', 1)
-    redis.call('HINCRBY', family, 'failed', ended == 'S' and 0 or -1)
+  local parents = redis.call('HGET', Q .. 's:' .. id, 'parent') or ''
+  for parent in string.gmatch(parents, '%S+') do
+    local family = Q .. 'ch:' .. parent
+    local ended = redis.call('HGET', family, id)
+    if ended and ended ~= '-' then
+      redis.call('HSET', family, id, '-')
+      redis.call('HINCRBY', family, 'left', 1)
+      redis.call('HINCRBY', family, 'failed', ended == 'S' and 0 or -1)
+    end
   end
 end
 

@@ -22,15 +22,21 @@ local function arg()
   return ARGV[cursor]
 end
 
--- A child's id that is in the store already stands for the job that is there.
+-- A child, by its state. One whose id is in the store already stands for the job
+-- that is there, and may have several parents: it tells each of its end.
 local function adopt(id, letter)
   redis.call('HSET', family, id, letter)
-  if letter ~= '-' then
-    redis.call('HINCRBY', family, 'failed', letter == 'S' and 0 or 1)
-  else
+  if letter == '-' then
     redis.call('HINCRBY', family, 'left', 1)
-    redis.call('HSET', Q .. 's:' .. id, 'parent', parent)
     note(id)
+  else
+    redis.call('HINCRBY', family, 'failed', letter == 'S' and 0 or 1)
+  end
+  local before = redis.call('HGET', Q .. 's:' .. id, 'parent')
+  if not before then
+    redis.call('HSET', Q .. 's:' .. id, 'parent', parent)
+  elseif not string.find(before, parent, 1, true) then
+    redis.call('HSET', Q .. 's:' .. id, 'parent', before .. ' ' .. parent)
   end
 end
 

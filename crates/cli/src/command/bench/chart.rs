@@ -95,7 +95,7 @@ fn panel(
             point.batch
         );
     }
-    for (name, color, values) in series {
+    for (index, (name, color, values)) in series.iter().enumerate() {
         let places = values.iter().enumerate();
         let places: Vec<String> = places
             .map(|(at, value)| format!("{:.1},{:.1}", x(at), y(*value)))
@@ -109,7 +109,8 @@ fn panel(
             let _ = writeln!(
                 svg,
                 "<text class=\"end\" style=\"fill:{color}\" x=\"{RIGHT}\" y=\"{:.1}\">{name}</text>",
-                y(*end) - 6.0
+                // Lines may end close together: the first is named below it, others above.
+                y(*end) + if index == 0 { 16.0 } else { -6.0 }
             );
         }
     }
