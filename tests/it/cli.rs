@@ -190,7 +190,7 @@ async fn a_queue_is_limited_paused_and_resumed() {
     let args: Vec<_> = args.split(' ').collect();
     let limited = json(&shell.run(&args).await.expect(0));
     let limits = serde_json::json!({
-        "concurrency": 3, "rate": {"jobs": 600, "per_s": 60, "burst": 5}, "weights": {"night": 3},
+        "length": null, "concurrency": 3, "rate": {"jobs": 600, "per_s": 60, "burst": 5}, "weights": {"night": 3},
     });
     assert_eq!(limited["limits"], limits);
     let shown = shell.run(&["queue", "ls"]).await.expect(0);

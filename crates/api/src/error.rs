@@ -43,6 +43,8 @@ pub(crate) enum ApiError {
     UniqueConflict(JobId),
     #[error("there is another job with this id")]
     IdTaken(JobId),
+    #[error("as many jobs wait in this queue as its limits allow: try again later")]
+    QueueFull,
     #[error("the job is over already: it is {0}")]
     AlreadyFinished(Status),
     #[error("the job has another value under this name; the first one stays")]
@@ -102,6 +104,7 @@ impl ApiError {
             Self::BodyTimeout => (S::REQUEST_TIMEOUT, "body_timeout", "Body too slow"),
             Self::UniqueConflict(_) => (S::CONFLICT, "unique_conflict", "Unique key held"),
             Self::IdTaken(_) => (S::CONFLICT, "id_taken", "Id taken"),
+            Self::QueueFull => (S::SERVICE_UNAVAILABLE, "queue_full", "Queue full"),
             Self::AlreadyFinished(_) => (S::CONFLICT, "already_finished", "Job is over"),
             Self::SignalTaken => (S::CONFLICT, "signal_taken", "Signal given before"),
             Self::NotRetryable(_) => (S::CONFLICT, "not_retryable", "Job cannot be run again"),

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use lovage_client::wire::{LimitsRequest, LimitsView, RateRequest, RateView};
 use lovage_core::id::Tenant;
-use lovage_core::limits::WEIGHTS_MAX;
+use lovage_core::limits::{QUEUE_LENGTH_MAX, WEIGHTS_MAX};
 use lovage_core::queue::{QueueLimits, Rate, Weight};
 
 use crate::body::escaped;
@@ -21,9 +21,11 @@ const BURST_MS: u64 = 10;
 /// A request as limits; says everything that is wrong with it.
 pub(crate) fn queue_limits(request: LimitsRequest) -> Result<QueueLimits, ApiError> {
     let mut fields = Fields::default();
+    fields.within("/length", request.length, QUEUE_LENGTH_MAX);
     let concurrency = request.concurrency.map(u64::from);
     fields.within("/concurrency", concurrency, u64::from(u32::MAX));
     let limits = QueueLimits {
+        length: request.length,
         concurrency: request.concurrency,
         rate: request.rate.map(|asked| rate(asked, &mut fields)),
         weights: weights(request.weights, &mut fields),
@@ -74,6 +76,7 @@ fn weights(asked: BTreeMap<String, u8>, fields: &mut Fields) -> BTreeMap<Tenant,
 pub(crate) fn limits_view(limits: &QueueLimits) -> LimitsView {
     let weights = limits.weights.iter();
     LimitsView {
+        length: limits.length,
         concurrency: limits.concurrency,
         rate: limits.rate.as_ref().map(rate_view),
         weights: weights

@@ -101,6 +101,8 @@ mod tests {
         assert!(prelude.contains(&tombstone));
         let (keep, dead) = (limits::KEEP.as_millis(), limits::KEEP_DEAD.as_millis());
         assert!(prelude.contains(&format!("KEEP_MS, KEEP_DEAD_MS = {keep}, {dead}\n")));
+        let length = format!("LENGTH_MAX = {}\n", limits::QUEUE_LENGTH_MAX);
+        assert!(include_str!("lua/enqueue.lua").contains(&length));
         // Lua counts from 1, GETRANGE and SETRANGE from 0.
         assert_eq!(record::STATE_OFFSET, 3);
         assert!(prelude.contains("string.sub(record, 4, 4)"));

@@ -88,6 +88,7 @@ impl Bench {
     fn limit(&mut self) {
         let tenant: Tenant = "heavy".parse().unwrap();
         let limits = QueueLimits {
+            length: None,
             concurrency: Some(1_000_000),
             rate: Some(Rate {
                 jobs: 1_000_000,

@@ -17,6 +17,7 @@ use crate::writer::Write;
 #[derive(Default)]
 pub(crate) struct Queue {
     paused: bool,
+    scheduled: u64,
     queued: usize,
     running: usize,
     limits: QueueLimits,
@@ -30,6 +31,7 @@ impl Queue {
         let found = first(conn, sql!("queue_find"), [queue.as_str()], |row| {
             Ok(Self {
                 paused: row.get("paused")?,
+                scheduled: row.get("scheduled")?,
                 queued: row.get("queued")?,
                 running: row.get("running")?,
                 limits: limits(row)?,
@@ -42,6 +44,11 @@ impl Queue {
     /// Whether a claim may give anything, were it there.
     pub(crate) fn is_open(&self, now: Timestamp) -> bool {
         self.slots() > 0 && self.starts(now) > 0
+    }
+
+    /// Whether it takes one more job.
+    pub(crate) fn takes_one(&self) -> bool {
+        self.limits.takes(self.scheduled + self.queued as u64)
     }
 
     /// Whether there is anything queued.
@@ -117,6 +124,7 @@ pub(crate) fn limits(row: &Row<'_>) -> rusqlite::Result<QueueLimits> {
     let burst: Option<u32> = row.get("rate_burst")?;
     let rate = jobs.zip(per_ms).zip(burst);
     Ok(QueueLimits {
+        length: row.get("length")?,
         concurrency: row.get("concurrency")?,
         rate: rate.map(|((jobs, per_ms), burst)| Rate {
             jobs,

@@ -483,6 +483,10 @@ pub struct QueueView {
 #[cfg_attr(feature = "openapi", derive(ToSchema))]
 #[serde(deny_unknown_fields)]
 pub struct LimitsRequest {
+    /// Jobs that wait to be started at most, 1 to 10 million; without it 10 million. More are refused.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[cfg_attr(feature = "openapi", schema(minimum = 1, maximum = 10_000_000))]
+    pub length: Option<u64>,
     /// Jobs running at once, over all workers; at least 1.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[cfg_attr(feature = "openapi", schema(minimum = 1))]
@@ -517,6 +521,9 @@ pub struct RateRequest {
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(ToSchema))]
 pub struct LimitsView {
+    /// Jobs that wait to be started at most; null for 10 million.
+    #[serde(default)]
+    pub length: Option<u64>,
     /// Jobs running at once, over all workers; null when not limited.
     pub concurrency: Option<u32>,
     /// Jobs started per time, over all workers; null when not limited.

@@ -34,6 +34,8 @@ pub enum Enqueued {
     Duplicate(JobId),
     /// A job with this id is there already.
     IdTaken(JobId),
+    /// As many jobs wait in the queue as its limits allow.
+    QueueFull,
 }
 
 /// A worker asking for jobs.

@@ -37,7 +37,7 @@ pub const ALL: &[Invariant] = &[
     inv("C5", "a claim never gives more than was asked for"),
     inv(
         "C6",
-        "a queue gives no more than its limits allow, and all that they allow",
+        "a queue takes and gives no more than its limits allow, and all that they allow",
     ),
     inv(
         "L1",

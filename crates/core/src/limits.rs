@@ -47,6 +47,8 @@ pub const SPAWN_BYTES_MAX: usize = 16 << 20;
 pub const WEIGHTS_MAX: usize = 1_000;
 /// Expired jobs ended by one sweep of a queue.
 pub const EXPIRED_JOBS_MAX: usize = 256;
+/// Jobs that wait to be started in one queue, unless its limits say otherwise.
+pub const QUEUE_LENGTH_MAX: u64 = 10_000_000;
 /// Jobs in one enqueue call.
 pub const ENQUEUE_BATCH_MAX: usize = 1_000;
 /// Jobs in one claim or settle call. Lua's `unpack` fails near 8,000 values.

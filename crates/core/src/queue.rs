@@ -6,16 +6,29 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 use crate::id::{InvalidId, Tenant};
+use crate::limits;
 
 /// What a queue may give. The default limits nothing and shares evenly.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct QueueLimits {
+    /// Jobs that wait to be started, at most: scheduled and queued ones. Without
+    /// it [`limits::QUEUE_LENGTH_MAX`]. More are refused when they are enqueued;
+    /// children and jobs that go back to their lane are not.
+    #[serde(default)]
+    pub length: Option<u64>,
     /// Jobs running at once, over all workers.
     pub concurrency: Option<u32>,
     /// Jobs started per time, over all workers.
     pub rate: Option<Rate>,
     /// Shares of tenants; who is not named has [`Weight::default`].
     pub weights: BTreeMap<Tenant, Weight>,
+}
+
+impl QueueLimits {
+    /// Whether the queue takes one more job while `waiting` wait to be started.
+    pub fn takes(&self, waiting: u64) -> bool {
+        waiting < self.length.unwrap_or(limits::QUEUE_LENGTH_MAX)
+    }
 }
 
 /// Jobs started per time.

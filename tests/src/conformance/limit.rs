@@ -4,9 +4,9 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use lovage_core::broker::Claim;
+use lovage_core::broker::{Claim, Enqueued, Settled};
 use lovage_core::clock;
-use lovage_core::id::{QueueName, Tenant, WorkerId};
+use lovage_core::id::{JobId, QueueName, Tenant, WorkerId};
 use lovage_core::job::NewJob;
 use lovage_core::outcome::Outcome;
 use lovage_core::queue::{QueueLimits, Rate, Weight};
@@ -414,4 +414,40 @@ pub(crate) async fn a_paused_queue_keeps_its_limits(h: Harness) {
     assert_eq!((stats.paused, stats.limits), (true, at_once(2)));
     h.broker.pause(&queue, false).await.unwrap();
     assert_eq!(h.claim(worker, 10).await.len(), 2);
+}
+
+/// C6. A queue with as many jobs waiting as its limits allow refuses more, each
+/// for itself, until one is started or ends; what it has goes on.
+pub(crate) async fn a_queue_takes_no_more_than_its_length(h: Harness) {
+    let limits = QueueLimits {
+        length: Some(3),
+        ..QueueLimits::default()
+    };
+    h.limit(limits.clone()).await;
+    let later = NewJob {
+        run_at: Some(clock::after(h.now(), Duration::from_secs(60))),
+        ..h.job()
+    };
+    let jobs = vec![later, h.job(), h.job(), h.job()];
+    let ids: Vec<JobId> = jobs.iter().map(|job| job.id).collect();
+    let kept = jobs.clone();
+    let answers = h.enqueue_all(jobs).await;
+    let taken = |id: &JobId| Enqueued::Accepted(*id);
+    assert_eq!(answers[..3], ids[..3].iter().map(taken).collect::<Vec<_>>());
+    assert_eq!(answers[3], Enqueued::QueueFull);
+    assert!(h.broker.get(&ids[3]).await.unwrap().is_none());
+    // Sent again, those that were taken still are.
+    assert_eq!(h.enqueue_all(kept).await, answers);
+    let all = h.broker.enqueue(vec![h.job()], true).await.unwrap();
+    assert_eq!(all, [Enqueued::QueueFull]);
+    let worker = h.worker().await;
+    let running = h.claim_one(worker).await;
+    h.enqueue(h.job()).await;
+    let full = h.enqueue_all(vec![h.job()]).await;
+    assert_eq!(full, [Enqueued::QueueFull]);
+    // A job that goes back to its lane and children are not new.
+    h.spawn(&running, "more", vec![h.job(), h.job()]).await;
+    assert_eq!(h.settle(&running, Outcome::Release).await, Settled::Done);
+    assert_eq!(h.stats().await.queued, 5);
+    assert_eq!(h.stats().await.limits, limits);
 }

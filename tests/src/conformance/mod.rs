@@ -207,6 +207,7 @@ macro_rules! broker_conformance {
                 a_claim_and_a_cancel_at_once_agree: "C1",
             }
             limit {
+                a_queue_takes_no_more_than_its_length: "C6",
                 lanes_share_by_weight: "C3",
                 one_claim_shares_by_weight: "C3",
                 a_light_tenant_is_not_starved: "C3",

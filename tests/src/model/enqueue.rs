@@ -3,10 +3,11 @@
 use jiff::Timestamp;
 use lovage_core::broker::Enqueued;
 use lovage_core::clock;
-use lovage_core::id::JobId;
+use lovage_core::id::{JobId, QueueName};
 use lovage_core::job::{Job, NewJob};
 use lovage_core::lifecycle;
 use lovage_core::limits;
+use lovage_core::status::Status;
 
 use super::state::{Remembered, State, UniqueHold, key};
 use super::stored::Stored;
@@ -29,6 +30,9 @@ impl State {
         if let Some(holder) = self.unique_holder(&lifecycle::enqueue(new, now), now) {
             return Enqueued::Duplicate(holder);
         }
+        if !self.takes_one(&new.queue) {
+            return Enqueued::QueueFull;
+        }
         let job = lifecycle::enqueue(new, now);
         self.hold_unique(&job, now);
         if let Some(idempotency) = &new.idempotency {
@@ -45,6 +49,15 @@ impl State {
             .insert(new.id, Stored::new(job, new.idempotency.clone()));
         self.enter_lane(&new.id, false);
         Enqueued::Accepted(new.id)
+    }
+
+    fn takes_one(&self, queue: &QueueName) -> bool {
+        let limits = self.queues.get(queue).map(|row| &row.limits);
+        let unstarted = self.jobs.values().filter(|stored| {
+            let status = stored.shown().status;
+            stored.job.queue == *queue && matches!(status, Status::Scheduled | Status::Queued)
+        });
+        limits.is_none_or(|limits| limits.takes(unstarted.count() as u64))
     }
 
     /// What an idempotency key that was used before answers.
@@ -98,6 +111,9 @@ impl State {
 pub(super) fn is_refusal(answer: &Enqueued) -> bool {
     match answer {
         Enqueued::Accepted(_) | Enqueued::Replayed(_) => false,
-        Enqueued::KeyReused(_) | Enqueued::Duplicate(_) | Enqueued::IdTaken(_) => true,
+        Enqueued::KeyReused(_)
+        | Enqueued::Duplicate(_)
+        | Enqueued::IdTaken(_)
+        | Enqueued::QueueFull => true,
     }
 }

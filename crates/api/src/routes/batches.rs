@@ -125,6 +125,7 @@ fn answer(item: Item, replies: &mut impl Iterator<Item = Enqueued>) -> Answer {
         Enqueued::Duplicate(id) => Err(ApiError::UniqueConflict(id)),
         Enqueued::KeyReused(id) => Err(ApiError::KeyReused(id)),
         Enqueued::IdTaken(id) => Err(ApiError::IdTaken(id)),
+        Enqueued::QueueFull => Err(ApiError::QueueFull),
     }
 }
 

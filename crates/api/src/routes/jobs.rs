@@ -85,6 +85,7 @@ pub(crate) async fn enqueue(
         Enqueued::Duplicate(id) => Err(ApiError::UniqueConflict(*id)),
         Enqueued::KeyReused(id) => Err(ApiError::KeyReused(*id)),
         Enqueued::IdTaken(id) => Err(ApiError::IdTaken(*id)),
+        Enqueued::QueueFull => Err(ApiError::QueueFull),
     }
 }
 

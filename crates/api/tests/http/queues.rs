@@ -88,10 +88,25 @@ async fn a_limited_queue_gives_no_more_and_shows_its_limits() {
 }
 
 #[tokio::test]
+async fn a_full_queue_says_so_and_when_to_try_again() {
+    let server = Server::start().await;
+    assert_eq!(limit(&server, json!({"length": 1})).await.status(), 200);
+    server.enqueue().await;
+    let refused = server.post_json("/v1/jobs", &body()).await;
+    assert_eq!(refused.headers()["retry-after"], "5");
+    let refused = problem(refused).await;
+    assert_eq!((refused.status, refused.code.as_str()), (503, "queue_full"));
+    let batch = json!({"jobs": [body()]});
+    let answers = server.post_json("/v1/batches", &batch).await;
+    let answers: Value = answers.json().await.unwrap();
+    assert_eq!(answers["items"][0]["status"], 503, "{answers}");
+}
+
+#[tokio::test]
 async fn every_limit_reaches_the_store_and_null_is_none() {
     let server = Server::start().await;
     let all = json!({
-        "concurrency": 7, "rate": {"jobs": 600, "per_s": 60, "burst": 5},
+        "length": 5, "concurrency": 7, "rate": {"jobs": 600, "per_s": 60, "burst": 5},
         "weights": {"default": 3, "night.shift": 100},
     });
     let shown: Value = limit(&server, all.clone()).await.json().await.unwrap();
@@ -110,7 +125,7 @@ async fn every_limit_reaches_the_store_and_null_is_none() {
     let shown: Value = limit(&server, none.clone()).await.json().await.unwrap();
     assert_eq!(
         shown["limits"],
-        json!({"concurrency": null, "rate": null, "weights": {}})
+        json!({"length": null, "concurrency": null, "rate": null, "weights": {}})
     );
     assert_eq!(server.store.stats().await.limits, QueueLimits::default());
     let unknown = server
@@ -128,6 +143,11 @@ async fn a_limit_beyond_its_bounds_is_refused_with_its_place() {
     let server = Server::start().await;
     let many: serde_json::Map<_, _> = (0..1_001).map(|n| (format!("t{n}"), json!(1))).collect();
     for (body, place, said) in [
+        (
+            json!({"length": 0}),
+            "/length",
+            "expected 1 to 10000000, got 0",
+        ),
         (
             json!({"concurrency": 0}),
             "/concurrency",

@@ -6,7 +6,7 @@
 --   unique key or '', held until ms or '0' (until it is final),
 --   idempotency key or '', kept until ms, fingerprint, names of its indexes
 -- Returns for each a letter and an id: A accepted, R replayed, K key reused,
---   D duplicate, T id taken; one A without an id when all were accepted.
+--   D duplicate, T id taken, F queue full; one A without an id when all were accepted.
 local WIDTH = 4
 local PLAIN = {1, 0, 0, '', '0', '', '0', '', {}}
 
@@ -17,6 +17,17 @@ local function read_job(at)
     due = more[2], expires = more[3], unique = more[4], held = more[5],
     key = more[6], kept = more[7], fingerprint = more[8], indexes = more[9],
   }
+end
+
+-- How many more jobs a queue takes; what this call stores counts.
+local LENGTH_MAX = 10000000
+local rooms = {}
+local function room()
+  if not rooms[Q] then
+    local stands = redis.call('HMGET', Q .. 'n', 'scheduled', 'queued', 'length')
+    rooms[Q] = tonumber(stands[3] or LENGTH_MAX) - tonumber(stands[1] or 0) - tonumber(stands[2] or 0)
+  end
+  return rooms[Q]
 end
 
 -- What this call is about to store, so that its jobs see one another.
@@ -89,6 +100,10 @@ local function decide(job)
       return 'D', id, false
     end
   end
+  if room() <= 0 then
+    return 'F', '', false
+  end
+  rooms[Q] = rooms[Q] - 1
   return 'A', job.id, true
 end
 
@@ -121,6 +136,9 @@ local function store_plain()
     seen[id] = true
     pairs_of[#pairs_of + 1] = Q .. 'j:' .. id
     pairs_of[#pairs_of + 1] = ARGV[at + 1]
+  end
+  if #pairs_of / 2 > room() then
+    return false
   end
   if #pairs_of == 0 or redis.call('MSETNX', unpack(pairs_of)) == 0 then
     return false

@@ -108,7 +108,8 @@ impl Store {
             }
         }
         let answers: Vec<(String, String)> = self.call_kept(&call).await?;
-        if let [(_, id)] = &answers[..]
+        if let [(letter, id)] = &answers[..]
+            && letter == "A"
             && id.is_empty()
         {
             let accepted = jobs.iter().map(|(new, ..)| Enqueued::Accepted(new.id));
@@ -192,6 +193,9 @@ pub(crate) fn indexes(job: &Job) -> Vec<String> {
 }
 
 fn read(letter: &str, id: &str) -> Result<Enqueued, BrokerError> {
+    if letter == "F" {
+        return Ok(Enqueued::QueueFull);
+    }
     let id: JobId = id
         .parse()
         .map_err(|_| corrupt(format!("the job of a key: {id:?}")))?;

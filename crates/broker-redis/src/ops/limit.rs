@@ -29,6 +29,11 @@ impl Store {
             .arg(number(wanted.concurrency.map(i64::from)))
             .arg(number(wanted.rate.map(|rate| rate.interval_us())))
             .arg(number(wanted.rate.map(|rate| i64::from(rate.burst.max(1)))))
+            .arg(
+                wanted
+                    .length
+                    .map_or(String::new(), |length| length.to_string()),
+            )
             .arg(wanted.weights.len());
         for (tenant, weight) in &wanted.weights {
             call.arg(tenant.as_str()).arg(weight.step());

@@ -8,6 +8,7 @@ use lovage_core::status::Status;
 use lovage_core::{lifecycle, record};
 use rusqlite::params;
 
+use crate::queue::Queue;
 use crate::row::Recorded;
 use crate::statement::{execute, sql};
 use crate::wake::Topic;
@@ -34,7 +35,10 @@ pub(crate) fn enqueue(
 fn is_refused(answer: &Enqueued) -> bool {
     match answer {
         Enqueued::Accepted(_) | Enqueued::Replayed(_) => false,
-        Enqueued::KeyReused(_) | Enqueued::Duplicate(_) | Enqueued::IdTaken(_) => true,
+        Enqueued::KeyReused(_)
+        | Enqueued::Duplicate(_)
+        | Enqueued::IdTaken(_)
+        | Enqueued::QueueFull => true,
     }
 }
 
@@ -53,6 +57,9 @@ fn enqueue_one(write: &mut Write<'_>, new: &NewJob) -> Result<Enqueued, BrokerEr
     let job = lifecycle::enqueue(new, write.now);
     if let Some(holder) = key::holder(write, &job)? {
         return Ok(Enqueued::Duplicate(holder));
+    }
+    if !Queue::find(write, &job.queue)?.takes_one() {
+        return Ok(Enqueued::QueueFull);
     }
     insert(write, &job, new.idempotency.as_ref(), false)?;
     Ok(Enqueued::Accepted(new.id))

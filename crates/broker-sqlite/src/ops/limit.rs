@@ -27,6 +27,7 @@ pub(crate) fn limit(
             limits.rate.map(|rate| rate.jobs),
             limits.rate.map(|rate| rate.per_ms),
             limits.rate.map(|rate| rate.burst),
+            limits.length,
         ],
     )?;
     execute(write, sql!("weights_forget"), [queue.as_str()])?;

@@ -2,5 +2,5 @@
 -- Plan: scan queues; they are few.
 SELECT queue, paused, scheduled, queued, running, waiting,
   succeeded_total, failed_total, cancelled_total,
-  concurrency, rate_jobs, rate_per_ms, rate_burst
+  length, concurrency, rate_jobs, rate_per_ms, rate_burst
 FROM queues ORDER BY queue

@@ -3,6 +3,7 @@
 
 -- A limit that is null is none. `next_us` is when the rate expects the queue's
 -- next job, in microseconds since 1970.
+ALTER TABLE queues ADD COLUMN length INTEGER;
 ALTER TABLE queues ADD COLUMN concurrency INTEGER;
 ALTER TABLE queues ADD COLUMN rate_jobs INTEGER;
 ALTER TABLE queues ADD COLUMN rate_per_ms INTEGER;

@@ -44,8 +44,11 @@ pub(crate) struct QueueTarget {
 /// Arguments of `queue limit`.
 #[derive(Debug, Args)]
 pub(crate) struct QueueLimit {
+    /// Jobs that wait to be started at most; more are refused.
+    #[arg(long, value_name = "N", required_unless_present_any = ["concurrency", "rate", "weights", "none"])]
+    pub(crate) length: Option<u64>,
     /// Jobs running at once, over all workers.
-    #[arg(long, value_name = "N", required_unless_present_any = ["rate", "weights", "none"])]
+    #[arg(long, value_name = "N")]
     pub(crate) concurrency: Option<u32>,
     /// Jobs started per second, minute, hour or day, over all workers: 10/s, 600/m.
     #[arg(long, value_parser = rate)]
@@ -57,7 +60,7 @@ pub(crate) struct QueueLimit {
     #[arg(long = "weight", value_name = "TENANT=N", value_parser = weight)]
     pub(crate) weights: Vec<(String, u8)>,
     /// No limits, and even shares.
-    #[arg(long, conflicts_with_all = ["concurrency", "rate", "weights"])]
+    #[arg(long, conflicts_with_all = ["length", "concurrency", "rate", "weights"])]
     pub(crate) none: bool,
     #[command(flatten)]
     pub(crate) target: QueueTarget,

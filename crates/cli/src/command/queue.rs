@@ -29,6 +29,7 @@ pub(crate) async fn resume(args: &QueueTarget) -> Result<(), Exit> {
 pub(crate) async fn limit(args: &QueueLimit) -> Result<(), Exit> {
     let target = &args.target;
     let mut limits = LimitsRequest {
+        length: args.length,
         concurrency: args.concurrency,
         rate: args.rate,
         weights: args.weights.iter().cloned().collect(),

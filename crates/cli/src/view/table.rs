@@ -106,6 +106,7 @@ pub(crate) fn queues(queues: &[QueueView]) -> Table {
 }
 
 fn limits(paused: bool, limits: &LimitsView) -> String {
+    let length = limits.length.map(|jobs| format!("at most {jobs} waiting"));
     let concurrency = limits.concurrency.map(|jobs| format!("{jobs} at once"));
     let rate = limits.rate.map(|rate| {
         let (jobs, per_s, burst) = (rate.jobs, rate.per_s, rate.burst);
@@ -116,6 +117,7 @@ fn limits(paused: bool, limits: &LimitsView) -> String {
     let paused = paused.then(|| "paused".to_owned());
     let parts: Vec<_> = paused
         .into_iter()
+        .chain(length)
         .chain(concurrency)
         .chain(rate)
         .chain(weights)
