@@ -213,7 +213,8 @@ async fn a_queue_is_limited_paused_and_resumed() {
         .await
         .expect(0);
     let listed = json(&shell.run(&["queue", "ls", "-o", "json"]).await.expect(0));
-    let none = serde_json::json!({"concurrency": null, "rate": null, "weights": {}});
+    let none =
+        serde_json::json!({"length": null, "concurrency": null, "rate": null, "weights": {}});
     assert_eq!(
         (&listed[0]["limits"], &listed[0]["paused"]),
         (&none, &Value::Bool(false))
