@@ -43,9 +43,10 @@ pub(crate) struct QueueTarget {
 
 /// Arguments of `queue limit`.
 #[derive(Debug, Args)]
+#[group(id = "limits", required = true, multiple = true, args = ["length", "concurrency", "rate", "weights", "none"])]
 pub(crate) struct QueueLimit {
     /// Jobs that wait to be started at most; more are refused.
-    #[arg(long, value_name = "N", required_unless_present_any = ["concurrency", "rate", "weights", "none"])]
+    #[arg(long, value_name = "N")]
     pub(crate) length: Option<u64>,
     /// Jobs running at once, over all workers.
     #[arg(long, value_name = "N")]
