@@ -18,6 +18,7 @@ pub(crate) fn broker_error(error: RedisError) -> BrokerError {
             // Slots that move faster than they are followed.
             | ServerErrorKind::Moved
             | ServerErrorKind::Ask
+            | ServerErrorKind::NoScript
             | ServerErrorKind::MasterDown
             | ServerErrorKind::TryAgain,
         ) => BrokerError::Unavailable(error.into()),

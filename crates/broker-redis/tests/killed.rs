@@ -19,7 +19,7 @@ use lovage_tests::proxy::{Lost, RedisProxy};
 use lovage_tests::redis::RedisServer;
 
 /// Scripts that no verb's caller sends.
-const NOT_SENT_BY_CALLERS: [(&str, &str); 2] = [
+const NOT_SENT_BY_CALLERS: [(&str, &str); 3] = [
     (
         "TOKEN",
         "puts back a wake token: workers look again by themselves within a second",
@@ -27,6 +27,10 @@ const NOT_SENT_BY_CALLERS: [(&str, &str); 2] = [
     (
         "NEWER",
         "parks what a newer program wrote, which no verb of this one does",
+    ),
+    (
+        "RECOUNT",
+        "numbers a job that an older program tried, which no verb of this one does",
     ),
 ];
 

@@ -114,7 +114,7 @@ async fn a_result_asked_too_late_is_gone_and_says_since_when() {
     assert_eq!(response.status(), 410);
     let problem = problem(response).await;
     assert_eq!(problem.code, "result_expired");
-    assert_eq!(problem.expired_at, Some(until.to_string()));
+    assert_eq!(problem.expired_at, Some(format!("{until:.3}")));
     server
         .store
         .advance(limits::TOMBSTONE + Duration::from_secs(1));
