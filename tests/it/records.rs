@@ -22,8 +22,8 @@ fn read(name: &str) -> Job {
     let id = JobId::at(Timestamp::UNIX_EPOCH);
     let job = record::decode(id, &QueueName::default(), &written).unwrap();
     let again = record::encode(&job);
-    let read = record::decode(id, &QueueName::default(), &again).unwrap();
-    assert_eq!(read, job, "{name}");
+    let texts = [&again, &written].map(|record| String::from_utf8_lossy(record));
+    assert_eq!(texts[0], texts[1], "{name}");
     job
 }
 

@@ -391,9 +391,10 @@ impl From<&Job> for Body {
                 .map(|waiting| waiting.reason.clone()),
             started: millis(job.started_at),
             finished: millis(job.finished_at),
+            // Older programs list a job by it; those know no job that gave up its input.
             keep_until: millis(job.keep_until.filter(|until| {
                 let usual = usual_keep_until(job.status, job.finished_at, job.keep, job.keep_dead);
-                usual != Some(*until)
+                !is_dropped(job) || usual != Some(*until)
             })),
             error: job.error.clone(),
             history: job.history.iter().map(Try::of).collect(),
