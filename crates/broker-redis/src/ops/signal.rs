@@ -4,21 +4,14 @@ use lovage_core::bound;
 use lovage_core::broker::SignalReply;
 use lovage_core::checkpoint;
 use lovage_core::error::BrokerError;
-use lovage_core::event;
+use lovage_core::event::NewEvent;
 use lovage_core::id::{JobId, QueueName};
 use lovage_core::payload::Payload;
-use serde::Serialize;
 
 use crate::connect::Store;
 use crate::error::corrupt;
 use crate::ops::checkpoint::{field, value};
 use crate::script;
-
-/// Data of the event that tells of it.
-#[derive(Serialize)]
-struct Signalled<'a> {
-    name: &'a str,
-}
 
 impl Store {
     pub(crate) async fn signal(
@@ -32,7 +25,7 @@ impl Store {
             return Ok(SignalReply::NotFound);
         };
         let kept = checkpoint::signal(name, data.clone());
-        let told = Payload::of(&Signalled { name }).expect("a name has a JSON form");
+        let told = NewEvent::signalled(name);
         let answer: String = self
             .call_kept(
                 script::SIGNAL
@@ -42,8 +35,8 @@ impl Store {
                     .arg(name)
                     .arg(field(&kept))
                     .arg(value(&kept))
-                    .arg(event::kind::SIGNALLED)
-                    .arg(told.as_str()),
+                    .arg(told.kind)
+                    .arg(told.data.as_str()),
             )
             .await?;
         match answer.as_str() {
