@@ -106,6 +106,15 @@ impl NewJob {
             keep_dead: limits::KEEP_DEAD,
         }
     }
+
+    /// How long it is kept once it has ended as `status`.
+    pub fn keep_as(&self, status: Status) -> Duration {
+        if status == Status::Failed {
+            self.keep_dead
+        } else {
+            self.keep
+        }
+    }
 }
 
 /// One child, as its parent sees it.

@@ -296,14 +296,9 @@ pub fn apply(job: &Job, next: &Next, now: Timestamp) -> Job {
             result,
             error,
         } => {
-            let keep = if *status == Status::Failed {
-                job.keep_dead
-            } else {
-                job.keep
-            };
             after.status = *status;
             after.finished_at = Some(now);
-            after.keep_until = Some(clock::after(now, keep));
+            after.keep_until = Some(clock::after(now, job.keep_as(*status)));
             after.result = result.clone();
             if *status == Status::Succeeded && !job.keep_input {
                 after.asked.input = Payload::null();

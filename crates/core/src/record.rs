@@ -113,17 +113,11 @@ fn is_dropped(job: &Job) -> bool {
 
 /// When a job that was over at `finished` is no longer served, unless its record says so.
 fn usual_keep_until(
+    asked: &NewJob,
     status: Status,
     finished: Option<Timestamp>,
-    keep: Duration,
-    keep_dead: Duration,
 ) -> Option<Timestamp> {
-    let keep = if status == Status::Failed {
-        keep_dead
-    } else {
-        keep
-    };
-    finished.map(|at| clock::after(at, keep))
+    finished.map(|at| clock::after(at, asked.keep_as(status)))
 }
 
 /// Whether a newer program wrote the record: this one leaves it to those that can read it.
@@ -152,15 +146,6 @@ fn parse(id: JobId, queue: &QueueName, record: &[u8]) -> Option<Job> {
     let (body, rest) = rest.split_at_checked(header.body_bytes)?;
     let (input, result) = rest.split_at_checked(header.input_bytes)?;
     let body: Body = serde_json::from_str(body).ok()?;
-    let keep = body.keep.map_or(limits::KEEP, Duration::from_millis);
-    let keep_dead = body
-        .keep_dead
-        .map_or(limits::KEEP_DEAD, Duration::from_millis);
-    let finished_at = optional_time(body.finished)?;
-    let keep_until = match optional_time(body.keep_until)? {
-        None => usual_keep_until(status, finished_at, keep, keep_dead),
-        told => told,
-    };
     let asked = NewJob {
         id,
         queue: queue.clone(),
@@ -186,8 +171,15 @@ fn parse(id: JobId, queue: &QueueName, record: &[u8]) -> Option<Job> {
         traceparent: body.traceparent,
         parent: body.parent,
         keep_input: !body.drop_input && !input.is_empty(),
-        keep,
-        keep_dead,
+        keep: body.keep.map_or(limits::KEEP, Duration::from_millis),
+        keep_dead: body
+            .keep_dead
+            .map_or(limits::KEEP_DEAD, Duration::from_millis),
+    };
+    let finished_at = optional_time(body.finished)?;
+    let keep_until = match optional_time(body.keep_until)? {
+        None => usual_keep_until(&asked, status, finished_at),
+        told => told,
     };
     Some(Job {
         asked,
@@ -393,7 +385,7 @@ impl From<&Job> for Body {
             finished: millis(job.finished_at),
             // Older programs list a job by it; those know no job that gave up its input.
             keep_until: millis(job.keep_until.filter(|until| {
-                let usual = usual_keep_until(job.status, job.finished_at, job.keep, job.keep_dead);
+                let usual = usual_keep_until(job, job.status, job.finished_at);
                 !is_dropped(job) || usual != Some(*until)
             })),
             error: job.error.clone(),
