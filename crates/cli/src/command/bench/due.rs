@@ -26,6 +26,7 @@ const DELAY: Duration = Duration::from_secs(3_600);
 const BATCH: usize = 256;
 /// Longest that one command may hold the server, in milliseconds.
 const BLOCK_MAX_MS: f64 = 5.0;
+
 pub(super) async fn measure(setup: &Setup, report: &mut Report) -> Result<(), Exit> {
     let clock = Arc::new(Moved::default());
     let broker = store::sqlite_by(&setup.folder, "due.db", clock.clone()).await?;
