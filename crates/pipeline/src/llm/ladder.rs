@@ -132,13 +132,7 @@ pub(crate) fn conversation(request: &ChatRequest) -> Vec<Message> {
         .find(|message| message.role == Role::System)
     {
         Some(system) => system.text = format!("{}\n\n{demand}", system.text),
-        None => messages.insert(
-            0,
-            Message {
-                role: Role::System,
-                text: demand,
-            },
-        ),
+        None => messages.insert(0, Message::new(Role::System, demand)),
     }
     messages
 }
@@ -148,14 +142,12 @@ pub(crate) fn correction(messages: &mut Vec<Message>, answer: &str, complaint: &
     if answer.is_empty() {
         return;
     }
-    messages.push(Message {
-        role: Role::Assistant,
-        text: answer.chars().take(QUOTE_CHARS_MAX).collect(),
-    });
-    messages.push(Message {
-        role: Role::User,
-        text: format!("That cannot be used: {complaint}. Answer with the JSON document only."),
-    });
+    let quoted: String = answer.chars().take(QUOTE_CHARS_MAX).collect();
+    messages.push(Message::new(Role::Assistant, quoted));
+    messages.push(Message::new(
+        Role::User,
+        format!("That cannot be used: {complaint}. Answer with the JSON document only."),
+    ));
 }
 
 /// The JSON document in an answer: all of it, or the first object found in it,

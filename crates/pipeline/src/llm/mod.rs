@@ -36,6 +36,35 @@ pub struct Message {
     pub role: Role,
     /// Plain text.
     pub text: String,
+    /// What is to be looked at; only models with vision take any.
+    pub pictures: Vec<Picture>,
+}
+
+impl Message {
+    /// A message of text alone.
+    pub fn new(role: Role, text: impl Into<String>) -> Message {
+        Message {
+            role,
+            text: text.into(),
+            pictures: Vec::new(),
+        }
+    }
+}
+
+/// A picture inside a message. It travels as a data URL, never as an address
+/// that the provider would fetch.
+#[derive(Clone, PartialEq)]
+pub struct Picture {
+    /// Its type, such as `image/jpeg`.
+    pub media_type: &'static str,
+    /// Its bytes, encoded.
+    pub bytes: bytes::Bytes,
+}
+
+impl std::fmt::Debug for Picture {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{} of {} bytes", self.media_type, self.bytes.len())
+    }
 }
 
 /// Who speaks.

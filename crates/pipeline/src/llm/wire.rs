@@ -1,9 +1,11 @@
 //! The request body of `POST /chat/completions`.
 
+use base64::Engine;
+use base64::prelude::BASE64_STANDARD;
 use serde_json::{Map, Value, json};
 
 use super::ladder::{Bound, Format, Parameter, Shape};
-use super::{ChatRequest, Message, Role};
+use super::{ChatRequest, Message, Picture, Role};
 
 /// The body for this conversation, in the shape the model is known to take.
 pub(crate) fn body(
@@ -50,7 +52,21 @@ fn message(message: &Message) -> Value {
         Role::User => "user",
         Role::Assistant => "assistant",
     };
-    json!({"role": role, "content": message.text})
+    if message.pictures.is_empty() {
+        return json!({"role": role, "content": message.text});
+    }
+    let text = json!({"type": "text", "text": message.text});
+    let pictures = message.pictures.iter().map(picture);
+    let content: Vec<Value> = std::iter::once(text).chain(pictures).collect();
+    json!({"role": role, "content": content})
+}
+
+/// `low` detail: what a picture shows is asked for, not its small print, and a
+/// picture then costs the same whatever its size.
+fn picture(picture: &Picture) -> Value {
+    let data = BASE64_STANDARD.encode(&picture.bytes);
+    let url = format!("data:{};base64,{data}", picture.media_type);
+    json!({"type": "image_url", "image_url": {"url": url, "detail": "low"}})
 }
 
 fn response_format(request: &ChatRequest, format: Format) -> Option<Value> {

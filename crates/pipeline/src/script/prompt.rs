@@ -131,7 +131,7 @@ fn plan_schema() -> Value {
 }
 
 fn message(role: Role, text: String) -> Message {
-    Message { role, text }
+    Message::new(role, text)
 }
 
 /// One line that opens and closes no tag.

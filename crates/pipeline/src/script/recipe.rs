@@ -23,7 +23,7 @@ use super::write::Written;
 use super::{plan, prompt, request, research, usage, verify, write};
 
 /// Version of the recipe; part of every step's input.
-const VERSION: &str = "script.generate/1";
+const VERSION: &str = "script.generate/2";
 
 /// What the recipe needs of the world.
 #[derive(Clone)]

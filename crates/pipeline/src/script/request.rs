@@ -2,12 +2,12 @@
 
 use lovage_workflow::InputError;
 use serde::de::DeserializeOwned;
-use serde_json::{Map, Value};
-use url::Url;
+use serde_json::{Map, Value, json};
+use url::{Host, Url};
 
 use crate::net::check_url;
 
-use super::types::ScriptRequest;
+use super::types::{self, Length, ScriptRequest};
 
 /// Characters of a topic.
 pub const TOPIC_CHARS_MAX: usize = 500;
@@ -15,6 +15,14 @@ pub const TOPIC_CHARS_MAX: usize = 500;
 pub const SEED_URLS_MAX: usize = 20;
 /// Sources read for one script.
 pub const SOURCES_MAX: usize = 30;
+/// Images fetched for one script.
+pub const IMAGES_MAX: usize = 10;
+/// Hosts in one list of sites.
+pub const DOMAINS_MAX: usize = 50;
+/// Characters that describe a tone.
+const TONE_CHARS_MAX: usize = 60;
+/// Characters that describe an audience.
+const AUDIENCE_CHARS_MAX: usize = 200;
 /// Characters of a refused value that are quoted back.
 const QUOTED_CHARS_MAX: usize = 60;
 
@@ -22,10 +30,18 @@ const FIELDS: &[&str] = &[
     "topic",
     "type",
     "language",
+    "length",
+    "tone",
+    "audience",
+    "since",
     "max_sources",
+    "max_images",
     "seed_urls",
+    "domains",
     "mode",
     "on_llm_failure",
+    "budget",
+    "cache",
 ];
 
 /// Reads a request. Everything wrong with it is told at once; unknown fields
@@ -44,13 +60,59 @@ pub fn parse(value: &Value) -> Result<ScriptRequest, Vec<InputError>> {
             &mut wrong,
         ),
         language: optional(fields, "language", "one of auto, ko, en", &mut wrong),
-        max_sources: count(fields, &mut wrong),
+        length: optional(
+            fields,
+            "length",
+            "an object with seconds or words",
+            &mut wrong,
+        ),
+        tone: optional(fields, "tone", "a string", &mut wrong),
+        audience: optional(fields, "audience", "a string", &mut wrong),
+        since: optional(
+            fields,
+            "since",
+            "an age from 1h to 90d, such as \"7d\"",
+            &mut wrong,
+        ),
+        max_sources: given(
+            fields,
+            "max_sources",
+            SOURCES_EXPECTED,
+            types::default_max_sources(),
+            &mut wrong,
+        ),
+        max_images: given(
+            fields,
+            "max_images",
+            IMAGES_EXPECTED,
+            types::default_max_images(),
+            &mut wrong,
+        ),
         seed_urls: urls(fields, &mut wrong),
+        domains: optional(
+            fields,
+            "domains",
+            "an object with allow and deny, lists of hosts",
+            &mut wrong,
+        ),
         mode: optional(fields, "mode", "one of auto, llm, extractive", &mut wrong),
         on_llm_failure: optional(
             fields,
             "on_llm_failure",
             "one of extractive, fail",
+            &mut wrong,
+        ),
+        budget: optional(
+            fields,
+            "budget",
+            "an object with max_cost_usd, max_tokens and deadline_s",
+            &mut wrong,
+        ),
+        cache: given(
+            fields,
+            "cache",
+            "true or false",
+            types::default_cache(),
             &mut wrong,
         ),
     };
@@ -97,6 +159,14 @@ pub fn validate(request: &ScriptRequest) -> Vec<InputError> {
             Some(&request.max_sources.into()),
         ));
     }
+    if request.max_images > IMAGES_MAX {
+        wrong.push(violation(
+            "/max_images",
+            IMAGES_EXPECTED,
+            Some(&request.max_images.into()),
+        ));
+    }
+    check_wishes(request, &mut wrong);
     if request.seed_urls.len() > SEED_URLS_MAX {
         wrong.push(InputError {
             pointer: "/seed_urls".to_owned(),
@@ -119,8 +189,72 @@ pub fn validate(request: &ScriptRequest) -> Vec<InputError> {
     wrong
 }
 
+/// Length, words about style, sites and budget.
+fn check_wishes(request: &ScriptRequest, wrong: &mut Vec<InputError>) {
+    let mut expect = |pointer: &str, holds: bool, expected: &str, came: Value| {
+        if !holds {
+            wrong.push(violation(pointer, expected, Some(&came)));
+        }
+    };
+    let Length { seconds, words } = request.length;
+    let within = |value: Option<u32>, range: std::ops::RangeInclusive<u32>| {
+        value.is_none_or(|value| range.contains(&value))
+    };
+    let (ok, came) = (within(seconds, 10..=3_600), seconds.into());
+    expect("/length/seconds", ok, "10 to 3600 seconds", came);
+    let (ok, came) = (within(words, 20..=10_000), words.into());
+    expect("/length/words", ok, "20 to 10000 words", came);
+    let both = seconds.is_some() && words.is_some();
+    let came = json!(request.length);
+    expect("/length", !both, "seconds or words, not both", came);
+    for (pointer, text, chars_max) in [
+        ("/tone", &request.tone, TONE_CHARS_MAX),
+        ("/audience", &request.audience, AUDIENCE_CHARS_MAX),
+    ] {
+        let text = text.as_deref().unwrap_or_default();
+        let ok = text.chars().count() <= chars_max && !text.chars().any(char::is_control);
+        let expected = format!("at most {chars_max} characters, none of them control characters");
+        expect(pointer, ok, &expected, text.into());
+    }
+    for (name, hosts) in [
+        ("allow", &request.domains.allow),
+        ("deny", &request.domains.deny),
+    ] {
+        let at = format!("/domains/{name}");
+        let ok = hosts.len() <= DOMAINS_MAX;
+        let expected = format!("at most {DOMAINS_MAX} hosts");
+        expect(&at, ok, &expected, hosts.len().into());
+        for (number, host) in hosts.iter().take(DOMAINS_MAX).enumerate() {
+            let named = Host::parse(host).is_ok_and(|parsed| parsed.to_string() == *host);
+            let at = format!("{at}/{number}");
+            expect(
+                &at,
+                named,
+                "a host such as news.example",
+                host.as_str().into(),
+            );
+        }
+    }
+    let budget = &request.budget;
+    let positive = |value: Option<u64>| value.is_none_or(|value| value > 0);
+    let cost = budget.max_cost_usd;
+    let ok = cost.is_none_or(|usd| usd.is_finite() && usd > 0.0);
+    expect(
+        "/budget/max_cost_usd",
+        ok,
+        "US dollars above 0",
+        cost.into(),
+    );
+    let (ok, came) = (positive(budget.max_tokens), budget.max_tokens.into());
+    expect("/budget/max_tokens", ok, "tokens above 0", came);
+    let (ok, came) = (positive(budget.deadline_s), budget.deadline_s.into());
+    expect("/budget/deadline_s", ok, "seconds above 0", came);
+}
+
 const SOURCES_EXPECTED: &str = "an integer from 1 to 30";
+const IMAGES_EXPECTED: &str = "an integer from 0 to 10";
 const URL_EXPECTED: &str = "a public http or https address";
+const _: () = assert!(IMAGES_MAX == 10, "IMAGES_EXPECTED names the bound");
 const _: () = assert!(SOURCES_MAX == 30, "SOURCES_EXPECTED names the bound");
 
 fn required<T: DeserializeOwned + Default>(
@@ -151,11 +285,18 @@ fn optional<T: DeserializeOwned + Default>(
     })
 }
 
-fn count(fields: &Map<String, Value>, wrong: &mut Vec<InputError>) -> usize {
-    if fields.contains_key("max_sources") {
-        optional(fields, "max_sources", SOURCES_EXPECTED, wrong)
+/// A field's value, with a default other than its type's own.
+fn given<T: DeserializeOwned + Default>(
+    fields: &Map<String, Value>,
+    name: &str,
+    expected: &str,
+    default: T,
+    wrong: &mut Vec<InputError>,
+) -> T {
+    if fields.contains_key(name) {
+        optional(fields, name, expected, wrong)
     } else {
-        super::types::default_max_sources()
+        default
     }
 }
 
@@ -221,7 +362,9 @@ mod tests {
     #[test]
     fn a_topic_is_enough() {
         let request = parse(&json!({"topic": "tides"})).unwrap();
-        assert_eq!(request.max_sources, 12);
+        assert_eq!((request.max_sources, request.max_images), (12, 10));
+        assert_eq!(request.since.hours(), 7 * 24);
+        assert!(request.cache);
         assert_eq!(parse(&serde_json::to_value(&request).unwrap()), Ok(request));
     }
 
@@ -302,9 +445,39 @@ mod tests {
                 "expected at most 20 addresses, got 21",
             ),
             (
+                json!({"topic": "a", "length": {"seconds": 60, "words": 100}}),
+                "/length",
+                "expected seconds or words, not both, got {\"seconds\":60,\"words\":100}",
+            ),
+            (
+                json!({"topic": "a", "since": "1y"}),
+                "/since",
+                "expected an age from 1h to 90d, such as \"7d\", got \"1y\"",
+            ),
+            (
+                json!({"topic": "a", "max_images": 11}),
+                "/max_images",
+                "expected an integer from 0 to 10, got 11",
+            ),
+            (
+                json!({"topic": "a", "domains": {"deny": ["https://a.example/"]}}),
+                "/domains/deny/0",
+                "expected a host such as news.example, got \"https://a.example/\"",
+            ),
+            (
+                json!({"topic": "a", "budget": {"max_cost_usd": 0}}),
+                "/budget/max_cost_usd",
+                "expected US dollars above 0, got 0.0",
+            ),
+            (
+                json!({"topic": "a", "budget": {"tokens": 5}}),
+                "/budget",
+                "expected an object with max_cost_usd, max_tokens and deadline_s, got {\"tokens\":5}",
+            ),
+            (
                 json!({"topic": "a", "a/b": 1}),
                 "/a~1b",
-                "expected one of the fields topic, type, language, max_sources, seed_urls, mode, on_llm_failure, got \"a/b\"",
+                "expected one of the fields topic, type, language, length, tone, audience, since, max_sources, max_images, seed_urls, domains, mode, on_llm_failure, budget, cache, got \"a/b\"",
             ),
         ];
         for (value, pointer, message) in table {

@@ -3,7 +3,7 @@
 //! `ScriptResult` is schema `script-result/1`. Unknown values are `null`,
 //! never 0; a field that this version does not fill is absent or empty.
 
-use jiff::Timestamp;
+use jiff::{Span, SpanRelativeTo, Timestamp, Unit};
 use serde::{Deserialize, Serialize};
 use url::Url;
 
@@ -104,22 +104,144 @@ pub struct ScriptRequest {
     /// Language; default `auto`.
     #[serde(default)]
     pub language: Language,
+    /// Length aimed at; the type decides where it is silent.
+    #[serde(default)]
+    pub length: Length,
+    /// Tone, such as `neutral` or `lively`; at most 60 characters.
+    #[serde(default)]
+    pub tone: Option<String>,
+    /// Who is spoken to; at most 200 characters.
+    #[serde(default)]
+    pub audience: Option<String>,
+    /// Oldest news wanted; default a week.
+    #[serde(default)]
+    pub since: Since,
     /// How many sources to read at most; 1 to 30, default 12.
     #[serde(default = "default_max_sources")]
     pub max_sources: usize,
+    /// How many images to fetch at most; 0 to 10, default 10.
+    #[serde(default = "default_max_images")]
+    pub max_images: usize,
     /// Pages to read beside what the sources find; at most 20, http or https.
     #[serde(default)]
     pub seed_urls: Vec<Url>,
+    /// Sites that may be read, or must not be.
+    #[serde(default)]
+    pub domains: Domains,
     /// Which writer; default `auto`.
     #[serde(default)]
     pub mode: Mode,
     /// What to do when the language model fails for good; default `extractive`.
     #[serde(default)]
     pub on_llm_failure: OnLlmFailure,
+    /// What the job may cost; at a limit it ends with what it has.
+    #[serde(default)]
+    pub budget: Budget,
+    /// Whether answers of earlier jobs may be used again; default yes.
+    #[serde(default = "default_cache")]
+    pub cache: bool,
 }
 
 pub(super) fn default_max_sources() -> usize {
     12
+}
+
+pub(super) fn default_max_images() -> usize {
+    10
+}
+
+pub(super) fn default_cache() -> bool {
+    true
+}
+
+/// Length aimed at: at most one of the two.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Length {
+    /// Reading time, 10 to 3600 seconds.
+    #[serde(default)]
+    pub seconds: Option<u32>,
+    /// Words, 20 to 10,000.
+    #[serde(default)]
+    pub words: Option<u32>,
+}
+
+/// Sites by host; one stands for its subdomains too. At most 50 in each list.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Domains {
+    /// Only these, unless empty.
+    #[serde(default)]
+    pub allow: Vec<String>,
+    /// Never these.
+    #[serde(default)]
+    pub deny: Vec<String>,
+}
+
+/// What one job may cost. `None` is no limit.
+#[derive(Debug, Clone, Copy, PartialEq, Default, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Budget {
+    /// US dollars, above 0. Needs a price for the model.
+    #[serde(default)]
+    pub max_cost_usd: Option<f64>,
+    /// Tokens of all calls, above 0.
+    #[serde(default)]
+    pub max_tokens: Option<u64>,
+    /// Seconds of work in all attempts, waits in between not counted; above 0.
+    #[serde(default)]
+    pub deadline_s: Option<u64>,
+}
+
+/// How old news may be, such as `7d`, `36h` or `2w`; an hour to 90 days.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
+pub struct Since {
+    hours: u32,
+}
+
+impl Since {
+    /// Three months, which is as far back as news indexes reach.
+    const HOURS_MAX: u32 = 90 * 24;
+
+    /// The age.
+    pub fn hours(self) -> u32 {
+        self.hours
+    }
+}
+
+impl Default for Since {
+    fn default() -> Self {
+        Self { hours: 7 * 24 }
+    }
+}
+
+impl TryFrom<String> for Since {
+    type Error = String;
+
+    fn try_from(text: String) -> Result<Self, String> {
+        let wrong = || format!("expected an age such as 7d, 36h or 2w, at most 90d, got {text:?}");
+        let span: Span = text.parse().map_err(|_| wrong())?;
+        let hours = span
+            .total((Unit::Hour, SpanRelativeTo::days_are_24_hours()))
+            .map_err(|_| wrong())?;
+        if hours < 1.0 || hours > f64::from(Self::HOURS_MAX) {
+            return Err(wrong());
+        }
+        Ok(Self {
+            hours: hours as u32,
+        })
+    }
+}
+
+impl From<Since> for String {
+    fn from(since: Since) -> Self {
+        if since.hours.is_multiple_of(24) {
+            format!("{}d", since.hours / 24)
+        } else {
+            format!("{}h", since.hours)
+        }
+    }
 }
 
 /// One section to write.

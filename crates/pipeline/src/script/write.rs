@@ -148,14 +148,10 @@ async fn whole(
     };
     let rest = "Continue exactly where you stopped. Repeat nothing.".to_owned();
     let mut asked = asked;
-    asked.messages.push(Message {
-        role: Role::Assistant,
-        text: begun.clone(),
-    });
-    asked.messages.push(Message {
-        role: Role::User,
-        text: rest,
-    });
+    asked
+        .messages
+        .push(Message::new(Role::Assistant, begun.clone()));
+    asked.messages.push(Message::new(Role::User, rest));
     match llm
         .stream(
             &asked,

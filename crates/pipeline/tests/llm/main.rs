@@ -69,10 +69,7 @@ fn open_with(config: OpenAiConfig, permits: Arc<Semaphore>) -> OpenAi {
 
 fn ask(text: &str) -> ChatRequest {
     ChatRequest {
-        messages: vec![Message {
-            role: Role::User,
-            text: text.to_owned(),
-        }],
+        messages: vec![Message::new(Role::User, text)],
         schema: None,
         max_tokens: Some(500),
         temperature: Some(0.2),

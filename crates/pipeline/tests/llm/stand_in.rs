@@ -42,9 +42,6 @@ async fn the_stand_in_writes_sentences_of_the_evidence_and_cites_them() {
     assert!(response.usage.prompt.is_some());
 
     let mut rest = ask(prompt);
-    rest.messages.push(Message {
-        role: Role::Assistant,
-        text: first.to_owned(),
-    });
+    rest.messages.push(Message::new(Role::Assistant, first));
     assert_eq!(model.complete(&rest).await.unwrap().text, second);
 }

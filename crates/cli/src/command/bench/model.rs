@@ -35,12 +35,8 @@ struct Ask(OpenAi);
 #[async_trait]
 impl Handler for Ask {
     async fn run(&self, context: Context) -> Result<Payload, Failure> {
-        let question = Message {
-            role: Role::User,
-            text: "?".to_owned(),
-        };
         let request = ChatRequest {
-            messages: vec![question],
+            messages: vec![Message::new(Role::User, "?")],
             schema: None,
             max_tokens: None,
             temperature: None,
