@@ -9,6 +9,7 @@ pub mod net;
 pub mod news;
 pub mod render;
 pub mod script;
+pub mod secret;
 
 use lovage_workflow::{Catalog, Handlers};
 
