@@ -507,7 +507,7 @@ fn hostile_addresses_are_refused_by_their_rule() {
 }
 
 #[test]
-fn no_address_is_listed_twice() {
+fn no_hostile_address_is_listed_twice() {
     let mut listed: Vec<String> = hostile().into_iter().map(|(text, _)| text).collect();
     let all = listed.len();
     listed.sort();
