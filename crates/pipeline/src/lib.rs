@@ -11,6 +11,7 @@ pub mod news;
 pub mod render;
 pub mod script;
 pub mod secret;
+mod visible;
 
 pub use kind::{KindEntry, Kinds, Rendering};
 

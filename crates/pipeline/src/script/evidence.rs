@@ -1,10 +1,15 @@
 //! The passages shown to the language model, and nothing else.
 
+use std::sync::LazyLock;
+
+use regex::Regex;
+
 use crate::extractive::sentence::{sentences, without_byline};
 use crate::extractive::usable;
 use crate::extractive::vector::Space;
 use crate::llm::tokens_estimate;
 use crate::news::token::tokens;
+use crate::visible::visible;
 
 use super::types::{Article, Dossier, Plan, ScriptRequest, Source};
 
@@ -84,15 +89,26 @@ fn passages(article: &Article) -> Vec<Passage<'_>> {
     found
 }
 
+/// What begins a mark, or looks to a model as if it did.
+static MARK: LazyLock<Regex> =
+    LazyLock::new(|| Regex::new(r"[\[【［〔]\s*([sSｓＳ]\s*\d)").expect("the pattern is valid"));
+
 /// Text that cannot end the quotation, nor pass for one of our marks.
 fn quotable(text: &str) -> String {
     let text: String = text.chars().take(PASSAGE_CHARS_MAX * 2).collect();
+    let plain = untagged(&text);
+    // Headings are ours.
+    let bare = plain.trim_start_matches(['#', '＃', ' ']);
+    MARK.replace_all(bare, "($1").into_owned()
+}
+
+/// One line of what is seen of a text, that opens and closes no tag.
+pub(super) fn untagged(text: &str) -> String {
+    let text = visible(text);
     let one_line = text.split_whitespace().collect::<Vec<_>>().join(" ");
     one_line
-        .replace('<', "‹")
-        .replace('>', "›")
-        .replace("[S", "(S")
-        .replace("[s", "(s")
+        .replace(['<', '＜', '﹤'], "‹")
+        .replace(['>', '＞', '﹥'], "›")
 }
 
 /// Per section all passages, best first.

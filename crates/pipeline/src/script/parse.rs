@@ -10,6 +10,7 @@ use regex::Regex;
 use serde::Deserialize;
 
 use crate::extractive::sentence::sentences;
+use crate::visible::visible;
 
 use super::types::{
     Check, Citation, Language, Line, Origin, OutlineSection, Plan, PlannedQuery, Script, Section,
@@ -121,7 +122,10 @@ fn words(pointer: &str, came: u32) -> Result<u32, PlanError> {
 
 /// A text on one line, 1 to 400 characters.
 fn text(pointer: &str, came: &str) -> Result<String, PlanError> {
-    let one_line = came.split_whitespace().collect::<Vec<_>>().join(" ");
+    let one_line = visible(came)
+        .split_whitespace()
+        .collect::<Vec<_>>()
+        .join(" ");
     let chars = one_line.chars().filter(|c| !c.is_control()).count();
     if (1..=TEXT_CHARS_MAX).contains(&chars) {
         return Ok(one_line.chars().filter(|c| !c.is_control()).collect());
@@ -175,7 +179,7 @@ pub fn script(text: &str, plan: &Plan, known: &[String]) -> Written {
     if !headed {
         reader.current = Current::Section(0);
     }
-    for line in text.lines() {
+    for line in visible(text).lines() {
         reader.read(line.trim());
     }
     reader.finish()
@@ -271,7 +275,7 @@ impl Reader<'_> {
     /// The sentences of a line. A mark belongs to the sentence before it; a
     /// sentence without one shares the next mark on its line.
     fn lines_of(&mut self, line: &str) -> Vec<Line> {
-        let line = self.without_urls(&line.replace("**", ""));
+        let line = self.without_urls(&without_tags(&line.replace("**", "")));
         let (clean, marks) = self.without_marks(&line);
         if is_no_source(&clean) {
             return vec![written_line(clean, Origin::Template, Vec::new())];
@@ -299,11 +303,14 @@ impl Reader<'_> {
 
     fn without_urls(&mut self, line: &str) -> String {
         static LINK: LazyLock<Regex> = LazyLock::new(|| {
-            Regex::new(r"!?\[([^\]]*)\]\([^)\s]*\)").expect("the link pattern compiles")
+            Regex::new(r#"!?\[([^\]]*)\]\(\s*<?[^)\s]*>?(?:\s+["'(][^)]*)?\s*\)"#)
+                .expect("the link pattern compiles")
         });
         static ADDRESS: LazyLock<Regex> = LazyLock::new(|| {
-            Regex::new(r#"(?i)\s*[(<]?(?:https?://|www\.)[^\s<>()"'\[\]]+[)>]?"#)
-                .expect("the address pattern compiles")
+            Regex::new(
+                r#"(?i)\s*[(<]?(?:\b[a-z][a-z0-9+.-]*://|\bwww\.|\b(?:javascript|vbscript|data|file|blob|mailto):\S)[^\s<>()"'\[\]]*[)>]?"#,
+            )
+            .expect("the address pattern compiles")
         });
         // `[S1](https://…)` keeps its mark, `[the paper](https://…)` its words.
         let mut removed = 0;
@@ -397,6 +404,25 @@ fn unlisted(line: &str) -> &str {
     });
     let bullet = BULLET.find(line).map_or(0, |m| m.end());
     line[bullet..].trim()
+}
+
+/// A line without the tags of HTML; a `<` between numbers stays.
+fn without_tags(line: &str) -> String {
+    static TAG: LazyLock<Regex> = LazyLock::new(|| {
+        Regex::new(r"(?s)<!--.*?(?:-->|$)|</?[A-Za-z!?][^<>]*(?:>|$)")
+            .expect("the tag pattern compiles")
+    });
+    // An autolink is an address and counted as one.
+    TAG.replace_all(line, |tag: &regex::Captures<'_>| {
+        let inner = tag[0].trim_matches(['<', '>']);
+        let address = inner.contains(':') && !inner.contains(char::is_whitespace);
+        if address {
+            tag[0].to_owned()
+        } else {
+            String::new()
+        }
+    })
+    .into_owned()
 }
 
 fn is_no_source(line: &str) -> bool {

@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 use crate::extractive;
 use crate::llm::{ChatRequest, Message, Role};
 
-use super::evidence::Evidence;
+use super::evidence::{Evidence, untagged};
 use super::types::{Corpus, Generator, Language, Plan, ScriptRequest, ScriptType};
 
 /// Version of the planner's prompt and schema.
@@ -35,7 +35,7 @@ pub fn planner(request: &ScriptRequest, today: Date) -> ChatRequest {
             message(Role::System, system),
             message(
                 Role::User,
-                format!("<topic>{}</topic>", unmarked(&request.topic)),
+                format!("<topic>{}</topic>", untagged(&request.topic)),
             ),
         ],
         schema: Some(("plan".to_owned(), plan_schema())),
@@ -53,12 +53,12 @@ pub fn writer(request: &ScriptRequest, plan: &Plan, evidence: &Evidence) -> Chat
         .replace("{no_source}", no_source(plan.language));
     let mut user = format!(
         "Topic: {}\nTitle: {}\nAngle: {}\n\nSECTIONS\n",
-        unmarked(&request.topic),
-        unmarked(&plan.title),
-        unmarked(&plan.angle)
+        untagged(&request.topic),
+        untagged(&plan.title),
+        untagged(&plan.angle)
     );
     for section in &plan.sections {
-        let (heading, goal) = (unmarked(&section.heading), unmarked(&section.goal));
+        let (heading, goal) = (untagged(&section.heading), untagged(&section.goal));
         user.push_str(&format!(
             "## {heading}\n({goal} About {} words.)\n",
             section.target_words
@@ -132,12 +132,6 @@ fn plan_schema() -> Value {
 
 fn message(role: Role, text: String) -> Message {
     Message::new(role, text)
-}
-
-/// One line that opens and closes no tag.
-fn unmarked(text: &str) -> String {
-    let one_line = text.split_whitespace().collect::<Vec<_>>().join(" ");
-    one_line.replace('<', "‹").replace('>', "›")
 }
 
 fn name(language: Language) -> &'static str {
