@@ -7,6 +7,7 @@ pub mod extractive;
 pub mod llm;
 pub mod net;
 pub mod news;
+mod prompts;
 pub mod render;
 pub mod script;
 

@@ -2,9 +2,12 @@
 //!
 //! `recipe.rs` has the steps in the order they run; each step is one file.
 
+pub(crate) mod draft;
 pub mod evidence;
-mod fallback;
+pub(crate) mod fallback;
 pub(crate) mod hangul;
+pub(crate) mod ledger;
+pub(crate) mod length;
 mod number;
 pub mod parse;
 mod plan;
@@ -13,6 +16,7 @@ mod recipe;
 mod relay;
 pub mod request;
 mod research;
+mod review;
 pub mod types;
 mod usage;
 pub mod verify;

@@ -1,35 +1,44 @@
-//! The recipe of `script.generate`: plan, research, write, in the order they run.
+//! The recipe of `script.generate`: plan, research, write, review, in the order they run.
 //!
-//! To add a step, write its file, add it here, and raise [`VERSION`].
+//! To add a step, write its file, add it here, and raise [`VERSION`]. A model is
+//! asked through `ledger.model(step, llm)`, so that the job's budget holds.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use async_trait::async_trait;
 use jiff::Timestamp;
 use lovage_workflow::{Context, Failure, Handler, Payload, Progress};
+use serde::de::DeserializeOwned;
+use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use sha2::{Digest, Sha256};
 
-use crate::extractive;
-use crate::llm::Llm;
+use crate::llm::{Llm, Price};
 use crate::news::Research;
+use crate::{extractive, prompts};
 
+use super::ledger::Ledger;
 use super::plan::Planned;
+use super::review::{self, Reviewed};
 use super::types::{
-    Checks, Dossier, Generator, Mode, Plan, ResultStatus, Script, ScriptRequest, ScriptResult,
-    ScriptType, Timing, Warning,
+    Budget, Checks, Dossier, Generator, Mode, Origin, Plan, ResultStatus, Script, ScriptRequest,
+    ScriptResult, ScriptType, Timing, Usage, Warning,
 };
-use super::write::Written;
-use super::{plan, prompt, request, research, usage, verify, write};
+use super::verify::Verifier;
+use super::write::{Material, Written};
+use super::{fallback, plan, prompt, request, research, write};
 
 /// Version of the recipe; part of every step's input.
-const VERSION: &str = "script.generate/2";
+const VERSION: &str = "script.generate/3";
 
 /// What the recipe needs of the world.
 #[derive(Clone)]
 pub struct Deps {
     /// The language model; without one the offline writer works.
     pub llm: Option<Arc<dyn Llm>>,
+    /// What the model costs, where that is known.
+    pub price: Option<Price>,
     /// Where pages come from.
     pub research: Arc<Research>,
 }
@@ -61,53 +70,190 @@ impl Handler for ScriptHandler {
     async fn run(&self, context: Context) -> Result<Payload, Failure> {
         let request = read(&context)?;
         let llm = self.llm(&request)?;
+        // What costs nothing needs no price.
+        let max_cost_usd = request.budget.max_cost_usd.filter(|_| llm.is_some());
+        let budget = Budget {
+            max_cost_usd,
+            ..request.budget
+        };
+        let run = Run {
+            ledger: Ledger::open(&context, budget, self.0.price).await?,
+            context,
+            request,
+            llm,
+            research: self.0.research.clone(),
+        };
+        let result = run.script().await?;
+        run.context.done(&result)
+    }
+}
 
+/// One attempt at one script.
+struct Run {
+    context: Context,
+    request: ScriptRequest,
+    ledger: Arc<Ledger>,
+    llm: Option<Arc<dyn Llm>>,
+    research: Arc<Research>,
+}
+
+/// A step's value, and what the result says of its time.
+struct Done<T> {
+    value: T,
+    timing: Timing,
+}
+
+impl Run {
+    async fn script(&self) -> Result<ScriptResult, Failure> {
+        let planned = self.plan().await?;
+        let plan = &planned.value.plan;
+        let found = self.find(plan).await?;
+        let dossier = &found.value;
+        if !covers(&self.request, plan, dossier) {
+            return Ok(self.insufficient(&planned, &found));
+        }
+        let verifier = verifier(dossier).await?;
+        let written = self.write(plan, dossier, &verifier).await?;
+        if written.value.script.sections.is_empty() {
+            return Ok(self.insufficient(&planned, &found));
+        }
+        let reviewed = self
+            .review(plan, dossier, &written.value, &verifier)
+            .await?;
+        Ok(self.finished(&planned, &found, &written, reviewed.as_ref(), &verifier))
+    }
+
+    /// The model for a step, within the job's budget.
+    fn model(&self, step: &'static str) -> Option<Arc<dyn Llm>> {
+        let llm = self.llm.clone()?;
+        Some(self.ledger.model(step, llm))
+    }
+
+    async fn plan(&self) -> Result<Done<Planned>, Failure> {
         // Which model answers is no input: a plan that was paid for stays good
         // when the job goes on at a worker with another one.
-        let asked = (VERSION, prompt::PLANNER_VERSION, &request);
-        let planned: Timed<Planned> = context
-            .step("plan", &asked, || {
-                timed(&context, "plan", plan::run(&context, &request, llm.clone()))
-            })
-            .await?;
-        let plan = &planned.value.plan;
-
-        let searched = (VERSION, &request, plan);
-        let found: Timed<Dossier> = context
-            .step("research", &searched, || {
-                timed(
-                    &context,
-                    "research",
-                    research::run(&context, &request, plan, &self.0.research),
-                )
-            })
-            .await?;
-        let dossier = &found.value;
-        if !covers(&request, plan, dossier) {
-            return context.done(&insufficient(&context, request, &planned, &found));
-        }
-
-        let evidence = (
-            VERSION,
-            prompt::WRITER_VERSION,
-            &request,
-            plan,
-            fingerprint(dossier)?,
-        );
-        let written: Timed<Written> = context
-            .step("write", &evidence, || {
-                timed(
-                    &context,
-                    "write",
-                    write::run(&context, &request, plan, dossier, llm.clone()),
-                )
-            })
-            .await?;
-        if written.value.script.sections.is_empty() {
-            return context.done(&insufficient(&context, request, &planned, &found));
-        }
-        context.done(&finished(&context, request, &planned, &found, &written))
+        let input = (VERSION, prompts::PLANNER.version(), &self.request);
+        self.step("plan", &input, || {
+            plan::run(&self.context, &self.request, self.model("plan"))
+        })
+        .await
     }
+
+    async fn find(&self, plan: &Plan) -> Result<Done<Dossier>, Failure> {
+        let input = (VERSION, &self.request, plan);
+        let search = || async {
+            let work = research::run(&self.context, &self.request, plan, &self.research);
+            let dossier = match self.ledger.until_deadline("research", work).await? {
+                Ok(dossier) => dossier,
+                Err(late) => Dossier {
+                    warnings: vec![late],
+                    corpus: self.research.corpus(),
+                    ..Dossier::default()
+                },
+            };
+            let warnings = dossier.warnings.iter().map(|warning| ("warning", warning));
+            let warnings: Vec<_> = warnings.collect();
+            self.context.emit_all("research", &warnings).await?;
+            Ok(dossier)
+        };
+        let mut found = self.step("research", &input, search).await?;
+        let articles = &found.value.articles;
+        let failed = articles.iter().filter(|one| one.text.is_empty()).count();
+        found.timing.items = Some(articles.len());
+        found.timing.failed = Some(failed);
+        Ok(found)
+    }
+
+    async fn write(
+        &self,
+        plan: &Plan,
+        dossier: &Dossier,
+        verifier: &Arc<Verifier>,
+    ) -> Result<Done<Written>, Failure> {
+        let version = prompts::WRITER.version();
+        let input = (VERSION, version, &self.request, plan, fingerprint(dossier)?);
+        let material = Material {
+            request: &self.request,
+            plan,
+            dossier,
+            verifier,
+        };
+        self.step("write", &input, || {
+            write::run(&self.context, material, self.model("write"), &input)
+        })
+        .await
+    }
+
+    /// Asks for flagged sentences of the model once more.
+    async fn review(
+        &self,
+        plan: &Plan,
+        dossier: &Dossier,
+        written: &Written,
+        verifier: &Verifier,
+    ) -> Result<Option<Done<Reviewed>>, Failure> {
+        let flagged = review::flagged(&written.script, verifier);
+        let Some(llm) = self.model("review").filter(|_| !flagged.is_empty()) else {
+            return Ok(None);
+        };
+        let version = prompts::REVIEW.version();
+        let input = (
+            VERSION,
+            version,
+            &self.request,
+            fingerprint(dossier)?,
+            &flagged,
+        );
+        let ask = || review::run(&self.context, &self.request, plan, dossier, &flagged, llm);
+        self.step("review", &input, ask).await.map(Some)
+    }
+
+    /// A durable step that also keeps when it began, how long it took and in
+    /// which attempt.
+    async fn step<T, F>(
+        &self,
+        name: &str,
+        input: &impl Serialize,
+        work: impl FnOnce() -> F,
+    ) -> Result<Done<T>, Failure>
+    where
+        T: Serialize + DeserializeOwned,
+        F: Future<Output = Result<T, Failure>>,
+    {
+        let ran = AtomicBool::new(false);
+        let run = || {
+            ran.store(true, Ordering::Relaxed);
+            timed(&self.context, name, work())
+        };
+        let done: Timed<T> = self.context.step(name, input, run).await?;
+        let timing = Timing {
+            step: name.to_owned(),
+            started_at: done.started_at,
+            ms: done.ms,
+            items: None,
+            failed: None,
+            queue_ms: None,
+            attempts: done.attempt,
+            cached: !ran.into_inner(),
+        };
+        Ok(Done {
+            value: done.value,
+            timing,
+        })
+    }
+}
+
+/// Taking the articles apart takes a while: not on the loop.
+async fn verifier(dossier: &Dossier) -> Result<Arc<Verifier>, Failure> {
+    let dossier = dossier.clone();
+    let made = tokio::task::spawn_blocking(move || Verifier::new(&dossier)).await;
+    let made = made.map_err(|error| {
+        Failure::retry(
+            "verifier",
+            format!("the articles could not be read: {error}"),
+        )
+    })?;
+    Ok(Arc::new(made))
 }
 
 fn read(context: &Context) -> Result<ScriptRequest, Failure> {
@@ -140,11 +286,13 @@ fn fingerprint(dossier: &Dossier) -> Result<String, Failure> {
 }
 
 /// A step's value with the time it took.
-#[derive(serde::Serialize, serde::Deserialize)]
+#[derive(Serialize, Deserialize)]
 struct Timed<T> {
     value: T,
     started_at: Timestamp,
     ms: u64,
+    /// Number of the attempt that finished it.
+    attempt: u32,
 }
 
 async fn timed<T>(
@@ -169,127 +317,131 @@ async fn timed<T>(
         value,
         started_at,
         ms: u64::try_from(ms).unwrap_or(0),
+        attempt: context.job().attempt,
     })
 }
 
-impl<T> Timed<T> {
-    fn timing(&self, step: &str) -> Timing {
-        Timing {
-            step: step.to_owned(),
-            started_at: self.started_at,
-            ms: self.ms,
-            items: None,
-            failed: None,
+impl Run {
+    fn insufficient(&self, planned: &Done<Planned>, found: &Done<Dossier>) -> ScriptResult {
+        let (planned, plan_timing) = (&planned.value, &planned.timing);
+        let dossier = found.value.clone();
+        let warnings = planned.degraded.iter().chain(&dossier.warnings);
+        let warnings: Vec<_> = warnings.cloned().collect();
+        let parts = Parts {
+            degraded: degraded(&[("plan", &planned.degraded)], &warnings),
+            insufficient: true,
+            generator: extractive::generator(planned.plan.language, dossier.corpus),
+            script: Script::default(),
+            checks: Checks::default(),
+            timings: vec![plan_timing.clone(), found.timing.clone()],
+            usage: self.ledger.usage(),
+            warnings,
+            dossier,
+        };
+        self.assemble(parts, &planned.plan)
+    }
+
+    fn finished(
+        &self,
+        planned: &Done<Planned>,
+        found: &Done<Dossier>,
+        written: &Done<Written>,
+        reviewed: Option<&Done<Reviewed>>,
+        verifier: &Verifier,
+    ) -> ScriptResult {
+        let (plan, draft) = (&planned.value.plan, &written.value);
+        let mut dossier = found.value.clone();
+        let nothing = Reviewed::default();
+        let review = reviewed.map_or(&nothing, |done| &done.value);
+        let mut script = review::apply(&draft.script, review, plan);
+        let mut checks = verifier.check(&mut script, &mut dossier);
+        checks.unknown_citations = draft.unknown_citations + review.unknown_citations;
+        checks.urls_removed = draft.urls_removed + review.urls_removed;
+        let fallbacks = [
+            ("plan", &planned.value.degraded),
+            ("write", &draft.degraded),
+        ];
+        let why = fallbacks.iter().filter_map(|(_, why)| (*why).clone());
+        let warnings: Vec<_> = why
+            .chain(dossier.warnings.clone())
+            .chain(draft.warnings.clone())
+            .chain(review.warnings.clone())
+            .chain(removed(&checks))
+            .collect();
+        let mut timings = vec![
+            planned.timing.clone(),
+            found.timing.clone(),
+            written.timing.clone(),
+        ];
+        timings.extend(reviewed.map(|done| done.timing.clone()));
+        let parts = Parts {
+            degraded: degraded(&fallbacks, &warnings),
+            insufficient: false,
+            generator: generator(draft, &script, plan, &dossier),
+            script,
+            checks,
+            timings,
+            usage: self.ledger.usage(),
+            warnings,
+            dossier,
+        };
+        self.assemble(parts, plan)
+    }
+
+    fn assemble(&self, parts: Parts, plan: &Plan) -> ScriptResult {
+        let request = self.request.clone();
+        let needs_two = matches!(request.script_type, ScriptType::News | ScriptType::Report);
+        ScriptResult {
+            schema: "script-result/1".to_owned(),
+            job_id: self.context.job().id.clone(),
+            status: parts.status(),
+            created_at: self.context.now(),
+            generator: parts.generator,
+            prompts: (parts.usage.calls > 0).then(prompt::versions),
+            corpus: parts.dossier.corpus,
+            degraded: parts.degraded,
+            low_evidence: needs_two && sites(&parts.dossier) < 2,
+            language: plan.language,
+            title: plan.title.clone(),
+            outline: plan.sections.clone(),
+            queries: parts.dossier.queries,
+            sources: parts
+                .dossier
+                .articles
+                .into_iter()
+                .map(|article| article.source)
+                .collect(),
+            script: parts.script,
+            timings: parts.timings,
+            usage: parts.usage,
+            checks: parts.checks,
+            suggestions: parts.dossier.suggestions,
+            warnings: parts.warnings,
+            request,
         }
     }
 }
 
-fn research_timing(found: &Timed<Dossier>) -> Timing {
-    let articles = &found.value.articles;
-    let failed = articles
-        .iter()
-        .filter(|article| article.text.is_empty())
-        .count();
-    Timing {
-        items: Some(articles.len()),
-        failed: Some(failed),
-        ..found.timing("research")
-    }
+/// The steps that fell back, and `budget` where a limit of the job was met.
+fn degraded(fallbacks: &[(&str, &Option<Warning>)], warnings: &[Warning]) -> Vec<String> {
+    let steps = fallbacks.iter().filter(|(_, why)| why.is_some());
+    let budget = warnings.iter().any(fallback::is_budget).then_some("budget");
+    let all = steps.map(|(step, _)| *step).chain(budget);
+    all.map(str::to_owned).collect()
 }
 
-fn insufficient(
-    context: &Context,
-    request: ScriptRequest,
-    planned: &Timed<Planned>,
-    found: &Timed<Dossier>,
-) -> ScriptResult {
-    let plan = &planned.value.plan;
-    let parts = Parts {
-        status: ResultStatus::InsufficientSources,
-        generator: extractive::generator(plan.language, found.value.corpus),
-        script: Script::default(),
-        checks: Checks::default(),
-        dossier: found.value.clone(),
-        timings: vec![planned.timing("plan"), research_timing(found)],
-        usage: usage::total([&planned.value.usage]),
-        degraded: planned
-            .value
-            .degraded
-            .iter()
-            .map(|_| "plan".to_owned())
-            .collect(),
-        warnings: planned
-            .value
-            .degraded
-            .clone()
-            .into_iter()
-            .chain(found.value.warnings.clone())
-            .collect(),
-    };
-    parts.assemble(context, request, plan)
-}
-
-fn finished(
-    context: &Context,
-    request: ScriptRequest,
-    planned: &Timed<Planned>,
-    found: &Timed<Dossier>,
-    written: &Timed<Written>,
-) -> ScriptResult {
-    let (plan, draft) = (&planned.value.plan, &written.value);
-    let mut dossier = found.value.clone();
-    let mut script = draft.script.clone();
-    let mut checks = verify::check(&mut script, &mut dossier);
-    checks.unknown_citations = draft.unknown_citations;
-    checks.urls_removed = draft.urls_removed;
-    let fallbacks = [
-        ("plan", &planned.value.degraded),
-        ("write", &draft.degraded),
-    ];
-    let degraded: Vec<_> = fallbacks
-        .iter()
-        .filter(|(_, why)| why.is_some())
-        .map(|(step, _)| (*step).to_owned())
-        .collect();
-    let why = fallbacks.iter().filter_map(|(_, why)| (*why).clone());
-    let warnings = why
-        .chain(dossier.warnings.clone())
-        .chain(draft.warnings.clone())
-        .chain(removed(draft))
-        .collect();
-    let parts = Parts {
-        status: if degraded.is_empty() {
-            ResultStatus::Ok
-        } else {
-            ResultStatus::Degraded
-        },
-        generator: generator(draft, plan, &dossier),
-        script,
-        checks,
-        timings: vec![
-            planned.timing("plan"),
-            research_timing(found),
-            written.timing("write"),
-        ],
-        usage: usage::total([&planned.value.usage, &draft.usage]),
-        degraded,
-        warnings,
-        dossier,
-    };
-    parts.assemble(context, request, plan)
-}
-
-fn removed(draft: &Written) -> Option<Warning> {
-    let marks = draft.unknown_citations;
+fn removed(checks: &Checks) -> Option<Warning> {
+    let marks = checks.unknown_citations;
     (marks > 0).then(|| Warning {
         code: "unknown_citation".to_owned(),
         detail: format!("{marks} citation marks named no source and were removed"),
     })
 }
 
-fn generator(draft: &Written, plan: &Plan, dossier: &Dossier) -> Generator {
+fn generator(draft: &Written, script: &Script, plan: &Plan, dossier: &Dossier) -> Generator {
     if draft.by_llm {
-        prompt::generator(plan.language, dossier.corpus, draft.model.clone())
+        let mixed = script.lines().any(|line| line.origin == Origin::Extracted);
+        prompt::generator(plan.language, dossier.corpus, draft.model.clone(), mixed)
     } else {
         extractive::generator(plan.language, dossier.corpus)
     }
@@ -297,46 +449,23 @@ fn generator(draft: &Written, plan: &Plan, dossier: &Dossier) -> Generator {
 
 /// What differs between a written result and an abstention.
 struct Parts {
-    status: ResultStatus,
+    insufficient: bool,
     generator: Generator,
     script: Script,
     checks: Checks,
     dossier: Dossier,
     timings: Vec<Timing>,
-    usage: super::types::Usage,
+    usage: Usage,
     degraded: Vec<String>,
     warnings: Vec<Warning>,
 }
 
 impl Parts {
-    fn assemble(self, context: &Context, request: ScriptRequest, plan: &Plan) -> ScriptResult {
-        let needs_two = matches!(request.script_type, ScriptType::News | ScriptType::Report);
-        ScriptResult {
-            schema: "script-result/1".to_owned(),
-            job_id: context.job().id.clone(),
-            status: self.status,
-            created_at: context.now(),
-            generator: self.generator,
-            corpus: self.dossier.corpus,
-            degraded: self.degraded,
-            low_evidence: needs_two && sites(&self.dossier) < 2,
-            language: plan.language,
-            title: plan.title.clone(),
-            outline: plan.sections.clone(),
-            queries: self.dossier.queries,
-            sources: self
-                .dossier
-                .articles
-                .into_iter()
-                .map(|article| article.source)
-                .collect(),
-            script: self.script,
-            timings: self.timings,
-            usage: self.usage,
-            checks: self.checks,
-            suggestions: self.dossier.suggestions,
-            warnings: self.warnings,
-            request,
+    fn status(&self) -> ResultStatus {
+        match (self.insufficient, self.degraded.is_empty()) {
+            (true, _) => ResultStatus::InsufficientSources,
+            (false, true) => ResultStatus::Ok,
+            (false, false) => ResultStatus::Degraded,
         }
     }
 }
