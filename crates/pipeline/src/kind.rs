@@ -6,6 +6,7 @@
 use std::sync::Arc;
 
 use lovage_workflow::{Catalog, Handler, Handlers, KindSpec, Payload};
+use serde::de::DeserializeOwned;
 use serde_json::Value;
 
 use crate::script::Deps;
@@ -25,11 +26,17 @@ pub struct Rendering {
 
 impl Rendering {
     /// A rendering by a pure function of the result; it says why one cannot be shown.
-    pub fn new(
+    pub fn new<T: DeserializeOwned>(
         format: &'static str,
         content_type: &'static str,
-        show: impl Fn(&Payload) -> Result<String, String> + Send + Sync + 'static,
+        show: impl Fn(&T) -> Result<String, String> + Send + Sync + 'static,
     ) -> Self {
+        let show = move |result: &Payload| {
+            let result: T = result
+                .read()
+                .map_err(|error| format!("the result has another shape: {error}"))?;
+            show(&result)
+        };
         Self {
             format,
             content_type,

@@ -44,9 +44,8 @@ pub fn entry() -> KindEntry {
 
 fn rendering(format: Format) -> Rendering {
     let content_type = render::content_type(format);
-    Rendering::new(format.as_str(), content_type, move |result| {
-        let script = result.read().map_err(|error| error.to_string())?;
-        Ok(render::render(&script, format))
+    Rendering::new(format.as_str(), content_type, move |script| {
+        Ok(render::render(script, format))
     })
 }
 

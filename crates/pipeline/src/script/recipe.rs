@@ -7,10 +7,10 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use jiff::Timestamp;
 use lovage_workflow::{Context, Failure, Handler, Payload, Progress};
-use serde_json::Value;
 use sha2::{Digest, Sha256};
 
 use crate::extractive;
+use crate::input;
 use crate::llm::Llm;
 use crate::news::Research;
 
@@ -59,7 +59,7 @@ impl ScriptHandler {
 #[async_trait]
 impl Handler for ScriptHandler {
     async fn run(&self, context: Context) -> Result<Payload, Failure> {
-        let request = read(&context)?;
+        let request = input::read(&context, request::parse)?;
         let llm = self.llm(&request)?;
 
         // Which model answers is no input: a plan that was paid for stays good
@@ -108,17 +108,6 @@ impl Handler for ScriptHandler {
         }
         context.done(&finished(&context, request, &planned, &found, &written))
     }
-}
-
-fn read(context: &Context) -> Result<ScriptRequest, Failure> {
-    let input: Value = context.input()?;
-    request::parse(&input).map_err(|wrong| {
-        let wrong: Vec<_> = wrong
-            .iter()
-            .map(|one| format!("{} {}", one.pointer, one.message))
-            .collect();
-        Failure::give_up("input", wrong.join("; "))
-    })
 }
 
 /// Abstain rather than invent: without a usable article nothing is written.

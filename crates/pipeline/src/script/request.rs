@@ -1,10 +1,10 @@
 //! Reads and checks the input of a script job.
 
 use lovage_workflow::InputError;
-use serde::de::DeserializeOwned;
 use serde_json::{Map, Value, json};
 use url::{Host, Url};
 
+use crate::input::{self, given, optional, quoted, required, violation};
 use crate::net::check_url;
 
 use super::types::{self, Length, ScriptRequest};
@@ -23,8 +23,6 @@ pub const DOMAINS_MAX: usize = 50;
 const TONE_CHARS_MAX: usize = 60;
 /// Characters that describe an audience.
 const AUDIENCE_CHARS_MAX: usize = 200;
-/// Characters of a refused value that are quoted back.
-const QUOTED_CHARS_MAX: usize = 60;
 
 const FIELDS: &[&str] = &[
     "topic",
@@ -47,10 +45,8 @@ const FIELDS: &[&str] = &[
 /// Reads a request. Everything wrong with it is told at once; unknown fields
 /// are refused by name.
 pub fn parse(value: &Value) -> Result<ScriptRequest, Vec<InputError>> {
-    let Value::Object(fields) = value else {
-        return Err(vec![violation("", "an object", Some(value))]);
-    };
-    let mut wrong: Vec<InputError> = fields.keys().filter_map(|name| unknown(name)).collect();
+    let fields = input::object(value)?;
+    let mut wrong = input::unknown(fields, FIELDS);
     let request = ScriptRequest {
         topic: required(fields, "topic", "a string", &mut wrong),
         script_type: optional(
@@ -257,49 +253,6 @@ const URL_EXPECTED: &str = "a public http or https address";
 const _: () = assert!(IMAGES_MAX == 10, "IMAGES_EXPECTED names the bound");
 const _: () = assert!(SOURCES_MAX == 30, "SOURCES_EXPECTED names the bound");
 
-fn required<T: DeserializeOwned + Default>(
-    fields: &Map<String, Value>,
-    name: &str,
-    expected: &str,
-    wrong: &mut Vec<InputError>,
-) -> T {
-    if !fields.contains_key(name) {
-        wrong.push(violation(&format!("/{name}"), expected, None));
-    }
-    optional(fields, name, expected, wrong)
-}
-
-/// A field's value; its default when it is absent or, noting that, unreadable.
-fn optional<T: DeserializeOwned + Default>(
-    fields: &Map<String, Value>,
-    name: &str,
-    expected: &str,
-    wrong: &mut Vec<InputError>,
-) -> T {
-    let Some(value) = fields.get(name) else {
-        return T::default();
-    };
-    T::deserialize(value).unwrap_or_else(|_| {
-        wrong.push(violation(&format!("/{name}"), expected, Some(value)));
-        T::default()
-    })
-}
-
-/// A field's value, with a default other than its type's own.
-fn given<T: DeserializeOwned + Default>(
-    fields: &Map<String, Value>,
-    name: &str,
-    expected: &str,
-    default: T,
-    wrong: &mut Vec<InputError>,
-) -> T {
-    if fields.contains_key(name) {
-        optional(fields, name, expected, wrong)
-    } else {
-        default
-    }
-}
-
 fn urls(fields: &Map<String, Value>, wrong: &mut Vec<InputError>) -> Vec<Url> {
     let values: Vec<Value> = optional(fields, "seed_urls", "an array of addresses", wrong);
     let mut urls = Vec::new();
@@ -314,38 +267,6 @@ fn urls(fields: &Map<String, Value>, wrong: &mut Vec<InputError>) -> Vec<Url> {
         }
     }
     urls
-}
-
-fn unknown(name: &str) -> Option<InputError> {
-    if FIELDS.contains(&name) {
-        return None;
-    }
-    let escaped = name.replace('~', "~0").replace('/', "~1");
-    Some(InputError {
-        pointer: format!("/{escaped}"),
-        message: format!(
-            "expected one of the fields {}, got {}",
-            FIELDS.join(", "),
-            quoted(&name.into())
-        ),
-    })
-}
-
-fn violation(pointer: &str, expected: &str, came: Option<&Value>) -> InputError {
-    let came = came.map_or_else(|| "nothing".to_owned(), quoted);
-    InputError {
-        pointer: pointer.to_owned(),
-        message: format!("expected {expected}, got {came}"),
-    }
-}
-
-fn quoted(value: &Value) -> String {
-    let text = value.to_string();
-    if text.chars().count() <= QUOTED_CHARS_MAX {
-        return text;
-    }
-    let cut: String = text.chars().take(QUOTED_CHARS_MAX).collect();
-    format!("{cut}…")
 }
 
 #[cfg(test)]
