@@ -9,6 +9,7 @@ use lovage_workflow::{Catalog, Handler, Handlers, KindSpec, Payload};
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 
+use crate::batch;
 use crate::script::Deps;
 
 type Make = Arc<dyn Fn(&Deps) -> Arc<dyn Handler> + Send + Sync>;
@@ -98,9 +99,11 @@ impl KindEntry {
 pub struct Kinds(Arc<[KindEntry]>);
 
 impl Kinds {
-    /// These kinds.
+    /// These kinds, and batches of them.
     pub fn new(entries: impl IntoIterator<Item = KindEntry>) -> Self {
-        Self(entries.into_iter().collect())
+        let mut entries: Vec<_> = entries.into_iter().collect();
+        entries.push(batch::entry(catalog(&entries)));
+        Self(entries.into())
     }
 
     /// The kinds, in the order they were given.
@@ -115,7 +118,7 @@ impl Kinds {
 
     /// What the queue has to know of them.
     pub fn catalog(&self) -> Catalog {
-        Catalog::new(self.iter().map(|entry| entry.spec.clone()))
+        catalog(&self.0)
     }
 
     /// What runs them.
@@ -131,4 +134,8 @@ impl Kinds {
         let mut renderings = self.get(kind)?.renderings.iter();
         renderings.find(|rendering| rendering.format == format)
     }
+}
+
+fn catalog(entries: &[KindEntry]) -> Catalog {
+    Catalog::new(entries.iter().map(|entry| entry.spec.clone()))
 }

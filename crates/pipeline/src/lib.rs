@@ -3,6 +3,7 @@
 //! Knows nothing of brokers, workers or HTTP servers; all it asks of the
 //! world is a `workflow::Context`, a language model and a door to the network.
 
+pub mod batch;
 pub mod extractive;
 mod input;
 mod kind;

@@ -235,7 +235,7 @@ fn link(label: &str, source: Option<&Source>) -> String {
 
 /// Text as text: no Markdown, no HTML, no address that a viewer would link,
 /// one line.
-fn escape(text: &str) -> String {
+pub(crate) fn escape(text: &str) -> String {
     let mut escaped = String::new();
     for c in one_line(text).chars() {
         match c {

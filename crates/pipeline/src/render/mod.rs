@@ -14,6 +14,8 @@ use std::str::FromStr;
 use crate::script::types::ScriptResult;
 
 pub use graph::{Dialect, graph};
+pub(crate) use markdown::escape;
+pub(crate) use words::{name, one_line};
 
 /// A rendering.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
