@@ -11,6 +11,7 @@ pub mod llm;
 pub mod net;
 pub mod news;
 pub mod render;
+pub mod revise;
 pub mod script;
 
 pub use kind::{KindEntry, Kinds, Rendering};

@@ -7,7 +7,7 @@ use url::{Host, Url};
 use crate::input::{self, given, optional, quoted, required, violation};
 use crate::net::check_url;
 
-use super::types::{self, Length, ScriptRequest};
+use super::types::{self, Budget, Length, ScriptRequest};
 
 /// Characters of a topic.
 pub const TOPIC_CHARS_MAX: usize = 500;
@@ -20,7 +20,7 @@ pub const IMAGES_MAX: usize = 10;
 /// Hosts in one list of sites.
 pub const DOMAINS_MAX: usize = 50;
 /// Characters that describe a tone.
-const TONE_CHARS_MAX: usize = 60;
+pub(crate) const TONE_CHARS_MAX: usize = 60;
 /// Characters that describe an audience.
 const AUDIENCE_CHARS_MAX: usize = 200;
 
@@ -203,15 +203,6 @@ fn check_wishes(request: &ScriptRequest, wrong: &mut Vec<InputError>) {
     let both = seconds.is_some() && words.is_some();
     let came = json!(request.length);
     expect("/length", !both, "seconds or words, not both", came);
-    for (pointer, text, chars_max) in [
-        ("/tone", &request.tone, TONE_CHARS_MAX),
-        ("/audience", &request.audience, AUDIENCE_CHARS_MAX),
-    ] {
-        let text = text.as_deref().unwrap_or_default();
-        let ok = text.chars().count() <= chars_max && !text.chars().any(char::is_control);
-        let expected = format!("at most {chars_max} characters, none of them control characters");
-        expect(pointer, ok, &expected, text.into());
-    }
     for (name, hosts) in [
         ("allow", &request.domains.allow),
         ("deny", &request.domains.deny),
@@ -231,7 +222,33 @@ fn check_wishes(request: &ScriptRequest, wrong: &mut Vec<InputError>) {
             );
         }
     }
-    let budget = &request.budget;
+    check_words("/tone", request.tone.as_deref(), TONE_CHARS_MAX, wrong);
+    let audience = request.audience.as_deref();
+    check_words("/audience", audience, AUDIENCE_CHARS_MAX, wrong);
+    check_budget(&request.budget, wrong);
+}
+
+/// A few words on one line.
+pub(crate) fn check_words(
+    pointer: &str,
+    text: Option<&str>,
+    chars_max: usize,
+    wrong: &mut Vec<InputError>,
+) {
+    let text = text.unwrap_or_default();
+    if text.chars().count() > chars_max || text.chars().any(char::is_control) {
+        let expected = format!("at most {chars_max} characters, none of them control characters");
+        wrong.push(violation(pointer, &expected, Some(&text.into())));
+    }
+}
+
+/// Limits that allow something.
+pub(crate) fn check_budget(budget: &Budget, wrong: &mut Vec<InputError>) {
+    let mut expect = |pointer: &str, holds: bool, expected: &str, came: Value| {
+        if !holds {
+            wrong.push(violation(pointer, expected, Some(&came)));
+        }
+    };
     let positive = |value: Option<u64>| value.is_none_or(|value| value > 0);
     let cost = budget.max_cost_usd;
     let ok = cost.is_none_or(|usd| usd.is_finite() && usd > 0.0);
