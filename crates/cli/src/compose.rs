@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use lovage_api::{ApiConfig, Render, Rendered, State};
+use lovage_api::{ApiConfig, FormatSpec, OptionSpec, Render, Rendered, State};
 use lovage_broker_redis::{RedisBroker, RedisConfig};
 use lovage_broker_sqlite::{SqliteBroker, SqliteConfig};
 use lovage_core::broker::Broker;
@@ -12,8 +12,7 @@ use lovage_core::payload::Payload;
 use lovage_pipeline::llm::{Llm, OpenAi, OpenAiConfig};
 use lovage_pipeline::net::{ClientSettings, GuardedClient};
 use lovage_pipeline::news::Research;
-use lovage_pipeline::render::{self, Format};
-use lovage_pipeline::script::types::ScriptResult;
+use lovage_pipeline::render::{self, Rendering};
 use lovage_pipeline::script::{self, Deps};
 use lovage_worker::{Worker, WorkerConfig};
 use tokio::sync::Semaphore;
@@ -166,23 +165,49 @@ pub(crate) fn api(settings: &Settings, broker: Arc<dyn Broker>) -> State {
     State::new(
         broker,
         Arc::new(lovage_pipeline::catalog()),
-        Arc::new(ScriptRender),
+        Arc::new(KindRender::new()),
         clock(),
         config,
     )
 }
 
-/// Renders scripts; results of other kinds are JSON only.
-pub(crate) struct ScriptRender;
+/// Shows results in the formats that their kinds have.
+pub(crate) struct KindRender {
+    scripts: Vec<Rendering>,
+}
 
-impl Render for ScriptRender {
-    fn formats(&self, kind: &str) -> Vec<&'static str> {
-        let formats = Format::ALL.iter().filter(|format| **format != Format::Json);
-        if kind == script::KIND {
-            formats.map(|format| format.as_str()).collect()
-        } else {
-            Vec::new()
+impl KindRender {
+    /// The formats of the pipeline's kinds.
+    pub(crate) fn new() -> Self {
+        Self {
+            scripts: render::script(),
         }
+    }
+
+    /// The renderings of a kind; none for one that has JSON only.
+    fn of(&self, kind: &str) -> &[Rendering] {
+        if kind == script::KIND {
+            &self.scripts
+        } else {
+            &[]
+        }
+    }
+}
+
+impl Render for KindRender {
+    fn formats(&self, kind: &str) -> Vec<FormatSpec> {
+        let spec = |rendering: &Rendering| FormatSpec {
+            name: rendering.format,
+            options: rendering
+                .options
+                .iter()
+                .map(|option| OptionSpec {
+                    name: option.name,
+                    values: option.values,
+                })
+                .collect(),
+        };
+        self.of(kind).iter().map(spec).collect()
     }
 
     fn render(
@@ -190,19 +215,13 @@ impl Render for ScriptRender {
         kind: &str,
         result: &Payload,
         format: &str,
+        options: &[(&str, &str)],
     ) -> Option<Result<Rendered, String>> {
-        let format = format
-            .parse::<Format>()
-            .ok()
-            .filter(|_| kind == script::KIND)?;
-        let script = result.read::<ScriptResult>();
-        Some(
-            script
-                .map_err(|error| error.to_string())
-                .map(|script| Rendered {
-                    content_type: render::content_type(format).to_owned(),
-                    body: render::render(&script, format).into_bytes(),
-                }),
-        )
+        let mut renderings = self.of(kind).iter();
+        let rendering = renderings.find(|rendering| rendering.format == format)?;
+        Some(rendering.show(result, options).map(|body| Rendered {
+            content_type: rendering.content_type.to_owned(),
+            body,
+        }))
     }
 }
