@@ -5,54 +5,14 @@
 
 use std::sync::Arc;
 
-use lovage_workflow::{Catalog, Handler, Handlers, KindSpec, Payload};
-use serde::de::DeserializeOwned;
+use lovage_workflow::{Catalog, Handler, Handlers, KindSpec};
 use serde_json::Value;
 
 use crate::batch;
+use crate::render::Rendering;
 use crate::script::Deps;
 
 type Make = Arc<dyn Fn(&Deps) -> Arc<dyn Handler> + Send + Sync>;
-type Show = Arc<dyn Fn(&Payload) -> Result<String, String> + Send + Sync>;
-
-/// A way to show results of a kind, beside the JSON that every kind has.
-#[derive(Clone)]
-pub struct Rendering {
-    /// Name, as in `?format=markdown`.
-    pub format: &'static str,
-    /// Media type of what is shown.
-    pub content_type: &'static str,
-    show: Show,
-}
-
-impl Rendering {
-    /// A rendering by a pure function of the result; it says why one cannot be shown.
-    pub fn new<T: DeserializeOwned>(
-        format: &'static str,
-        content_type: &'static str,
-        show: impl Fn(&T) -> Result<String, String> + Send + Sync + 'static,
-    ) -> Self {
-        let show = move |result: &Payload| {
-            let result: T = result
-                .read()
-                .map_err(|error| format!("the result has another shape: {error}"))?;
-            show(&result)
-        };
-        Self {
-            format,
-            content_type,
-            show: Arc::new(show),
-        }
-    }
-
-    /// The result, shown.
-    ///
-    /// # Errors
-    /// Why it cannot be shown: it has another shape, say.
-    pub fn show(&self, result: &Payload) -> Result<String, String> {
-        (self.show)(result)
-    }
-}
 
 /// Everything the system has to know of a kind.
 #[derive(Clone)]
@@ -127,12 +87,6 @@ impl Kinds {
         self.iter().fold(none, |handlers, entry| {
             handlers.with_shared(entry.name(), (entry.make)(deps))
         })
-    }
-
-    /// The rendering of a kind's results under this name.
-    pub fn rendering(&self, kind: &str, format: &str) -> Option<&Rendering> {
-        let mut renderings = self.get(kind)?.renderings.iter();
-        renderings.find(|rendering| rendering.format == format)
     }
 }
 

@@ -14,7 +14,7 @@ pub mod render;
 pub mod revise;
 pub mod script;
 
-pub use kind::{KindEntry, Kinds, Rendering};
+pub use kind::{KindEntry, Kinds};
 
 /// The kinds of this crate, one line each; [`Kinds::new`] makes a system of them.
 pub fn standard() -> Vec<KindEntry> {

@@ -13,7 +13,8 @@ use std::sync::Arc;
 use lovage_workflow::{Catalog, KindSpec};
 use serde_json::json;
 
-use crate::kind::{KindEntry, Rendering};
+use crate::kind::KindEntry;
+use crate::render::Rendering;
 
 pub use request::{BatchRequest, ITEMS_MAX};
 

@@ -10,7 +10,7 @@ const TIMELINE_ENTRIES_MAX: usize = 12;
 const TIMELINE_CHARS_MAX: usize = 60;
 
 /// The report.
-pub(crate) fn markdown(result: &ScriptResult) -> String {
+pub fn markdown(result: &ScriptResult) -> String {
     let words = words(result);
     let mut text = front_matter(result);
     text.push_str(&format!(
