@@ -81,6 +81,7 @@ pub(crate) async fn embedded(settings: &Settings) -> Result<Arc<dyn Broker>, Exi
 pub(crate) fn deps(settings: &Settings) -> Result<Deps, Exit> {
     Ok(Deps {
         llm: llm(settings)?,
+        price: None,
         research: Arc::new(research(settings)?),
     })
 }

@@ -10,6 +10,7 @@ mod kind;
 pub mod llm;
 pub mod net;
 pub mod news;
+mod prompts;
 pub mod render;
 pub mod revise;
 pub mod script;

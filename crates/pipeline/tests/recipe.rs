@@ -18,6 +18,7 @@ const TOPIC: &str = "한빛시 자율주행 심야버스";
 fn offline() -> ScriptHandler {
     ScriptHandler::new(Deps {
         llm: None,
+        price: None,
         research: Arc::new(Research::sample()),
     })
 }
@@ -31,6 +32,7 @@ fn with_model(stand_in: &StandIn) -> ScriptHandler {
     );
     ScriptHandler::new(Deps {
         llm: Some(llm),
+        price: None,
         research: Arc::new(Research::sample()),
     })
 }

@@ -18,17 +18,16 @@ use crate::step::{read, stored_form};
 /// Where further parts of a piece of work go.
 pub struct Parts<T> {
     context: Context,
-    step: String,
     name: String,
     fingerprint: String,
     of: PhantomData<fn(T)>,
 }
 
 impl Context {
-    /// The parts of `step` that were kept under the same `input`, in the order
+    /// The parts of `work` that were kept under the same `input`, in the order
     /// they were kept, and where further ones go.
     ///
-    /// To be asked once in an attempt for a step and input; `input` is as in
+    /// To be asked once in an attempt for a work and input; `input` is as in
     /// [`Context::step`].
     ///
     /// # Errors
@@ -36,10 +35,10 @@ impl Context {
     /// another shape.
     pub async fn parts<T: Serialize + DeserializeOwned>(
         &self,
-        step: &str,
+        work: &str,
         input: &impl Serialize,
     ) -> Result<(Vec<T>, Parts<T>), Failure> {
-        let name = format!("part:{step}");
+        let name = format!("part:{work}");
         let fingerprint = replay::fingerprint(input)?;
         let stored = {
             let mut replay = self.replay().await?.lock().expect("no panic while locked");
@@ -49,7 +48,6 @@ impl Context {
         let kept = kept.collect::<Result<_, _>>()?;
         let parts = Parts {
             context: self.clone(),
-            step: step.to_owned(),
             name,
             fingerprint,
             of: PhantomData,
@@ -60,18 +58,23 @@ impl Context {
 
 impl<T: Serialize> Parts<T> {
     /// Keeps a further part and tells watchers of it, in one write: the type
-    /// and data of each event. When this returns, every later attempt gets the
-    /// part.
+    /// and data of each event of `step`. When this returns, every later attempt
+    /// gets the part.
     ///
     /// # Errors
     /// [`Failure::Stopped`] when the attempt is to stop; as [`Journal::save`](crate::Journal::save).
-    pub async fn keep<D: Serialize>(&self, part: &T, events: &[(&str, D)]) -> Result<(), Failure> {
+    pub async fn keep<D: Serialize>(
+        &self,
+        part: &T,
+        step: &str,
+        events: &[(&str, D)],
+    ) -> Result<(), Failure> {
         if self.context.stop().is_cancelled() {
             return Err(Failure::Stopped);
         }
         let events = events
             .iter()
-            .map(|(kind, data)| new_event(kind, Some(&self.step), data));
+            .map(|(kind, data)| new_event(kind, Some(step), data));
         let events = events.collect::<Result<Vec<_>, _>>()?;
         let value = stored_form(&self.name, part)?;
         let replay = self.context.replay().await?;

@@ -12,7 +12,10 @@ async fn parts(context: &Context, input: &str) -> (Vec<String>, Parts<String>) {
 
 async fn keep(parts: &Parts<String>, part: &str) {
     let events = [("sentence", json!({ "text": part }))];
-    parts.keep(&part.to_owned(), &events).await.unwrap();
+    parts
+        .keep(&part.to_owned(), "write", &events)
+        .await
+        .unwrap();
 }
 
 #[tokio::test]
@@ -65,7 +68,7 @@ async fn nothing_is_kept_by_an_attempt_that_is_to_stop() {
     let context = journal.attempt(1, &());
     let (_, more) = parts(&context, "a").await;
     context.stop().cancel();
-    let refused = more.keep::<()>(&"one".to_owned(), &[]).await;
+    let refused = more.keep::<()>(&"one".to_owned(), "write", &[]).await;
     assert_eq!(refused, Err(Failure::Stopped));
     assert!(journal.steps().is_empty());
 }

@@ -21,7 +21,7 @@ use super::select::select;
 pub fn write(request: &ScriptRequest, plan: &Plan, dossier: &Dossier, now: Timestamp) -> Script {
     let articles = in_language(usable(&[&request.topic], dossier), plan.language);
     let pool = Pool::new(&request.topic, &articles, now);
-    let budgets = budgets(plan, sentences_total(request.script_type));
+    let budgets = budgets(plan, sentences_total(request, plan.language));
     let chosen = select(&pool, &plan.sections, &budgets);
     let attributed = request.script_type != ScriptType::Short;
     let sections = plan

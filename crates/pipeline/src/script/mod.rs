@@ -2,21 +2,26 @@
 //!
 //! `recipe.rs` has the steps in the order they run; each step is one file.
 
+pub(crate) mod draft;
 pub mod evidence;
-mod fallback;
+pub(crate) mod fallback;
 pub(crate) mod hangul;
+pub(crate) mod ledger;
+pub(crate) mod length;
 mod number;
 pub mod parse;
-mod plan;
+pub(crate) mod plan;
 pub mod prompt;
-mod recipe;
+pub(crate) mod recipe;
 mod relay;
 pub mod request;
 mod research;
+pub(crate) mod review;
+pub(crate) mod timed;
 pub mod types;
 mod usage;
 pub mod verify;
-mod write;
+pub(crate) mod write;
 
 use std::sync::Arc;
 use std::time::Duration;
