@@ -4,6 +4,7 @@
 //! world is a `workflow::Context`, a language model and a door to the network.
 
 pub mod batch;
+pub mod comprehensive;
 pub mod extractive;
 mod input;
 mod kind;
@@ -19,5 +20,5 @@ pub use kind::{KindEntry, Kinds};
 
 /// The kinds of this crate, one line each; [`Kinds::new`] makes a system of them.
 pub fn standard() -> Vec<KindEntry> {
-    vec![script::entry()]
+    vec![script::entry(), revise::entry(), comprehensive::entry()]
 }

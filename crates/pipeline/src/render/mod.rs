@@ -10,6 +10,8 @@ mod markdown;
 mod rendering;
 mod words;
 
+use serde::de::DeserializeOwned;
+
 use crate::script::types::ScriptResult;
 
 pub use chat::chat;
@@ -39,8 +41,16 @@ pub fn script() -> Vec<Rendering> {
         Rendering::new("chat", "text/plain; charset=utf-8", |result| {
             Ok(chat(result))
         }),
-        Rendering::with_options("graph", "application/json", &[FOR, LINES], drawn),
+        graph_of(|script: &ScriptResult| script),
     ]
+}
+
+/// The graph of the script that a result is, or holds.
+pub(crate) fn graph_of<T: DeserializeOwned>(
+    script: impl Fn(&T) -> &ScriptResult + Send + Sync + 'static,
+) -> Rendering {
+    let drawn = move |result: &T, given: &Given<'_>| drawn(script(result), given);
+    Rendering::with_options("graph", "application/json", &[FOR, LINES], drawn)
 }
 
 fn drawn(result: &ScriptResult, given: &Given<'_>) -> Result<String, String> {
