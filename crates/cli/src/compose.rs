@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use lovage_api::{ApiConfig, Render, Rendered, State};
+use lovage_api::{ApiConfig, FormatSpec, OptionSpec, Render, Rendered, State};
 use lovage_broker_redis::{RedisBroker, RedisConfig};
 use lovage_broker_sqlite::{SqliteBroker, SqliteConfig};
 use lovage_core::broker::Broker;
@@ -13,6 +13,7 @@ use lovage_pipeline::Kinds;
 use lovage_pipeline::llm::{Llm, OpenAi, OpenAiConfig};
 use lovage_pipeline::net::{ClientSettings, GuardedClient};
 use lovage_pipeline::news::Research;
+use lovage_pipeline::render::Rendering;
 use lovage_pipeline::script::Deps;
 use lovage_worker::{Worker, WorkerConfig};
 use tokio::sync::Semaphore;
@@ -166,7 +167,7 @@ pub(crate) fn api(settings: &Settings, broker: Arc<dyn Broker>) -> State {
     State::new(
         broker,
         Arc::new(kinds().catalog()),
-        Arc::new(KindRender(kinds())),
+        Arc::new(KindRender::new()),
         clock(),
         config,
     )
@@ -177,14 +178,38 @@ pub(crate) fn kinds() -> Kinds {
     Kinds::new(lovage_pipeline::standard())
 }
 
-/// Renders results as their kinds say.
-pub(crate) struct KindRender(pub(crate) Kinds);
+/// Shows results in the formats that their kinds have.
+pub(crate) struct KindRender {
+    kinds: Kinds,
+}
+
+impl KindRender {
+    /// The formats of every kind there is.
+    pub(crate) fn new() -> Self {
+        Self { kinds: kinds() }
+    }
+
+    /// The renderings of a kind; none for one that has JSON only.
+    fn of(&self, kind: &str) -> &[Rendering] {
+        let entry = self.kinds.get(kind);
+        entry.map_or(&[], |entry| &entry.renderings)
+    }
+}
 
 impl Render for KindRender {
-    fn formats(&self, kind: &str) -> Vec<&'static str> {
-        let entry = self.0.get(kind).into_iter();
-        let renderings = entry.flat_map(|entry| &entry.renderings);
-        renderings.map(|rendering| rendering.format).collect()
+    fn formats(&self, kind: &str) -> Vec<FormatSpec> {
+        let spec = |rendering: &Rendering| FormatSpec {
+            name: rendering.format,
+            options: rendering
+                .options
+                .iter()
+                .map(|option| OptionSpec {
+                    name: option.name,
+                    values: option.values,
+                })
+                .collect(),
+        };
+        self.of(kind).iter().map(spec).collect()
     }
 
     fn render(
@@ -192,12 +217,13 @@ impl Render for KindRender {
         kind: &str,
         result: &Payload,
         format: &str,
+        options: &[(&str, &str)],
     ) -> Option<Result<Rendered, String>> {
-        let rendering = self.0.rendering(kind, format)?;
-        let shown = rendering.show(result);
-        Some(shown.map(|body| Rendered {
+        let mut renderings = self.of(kind).iter();
+        let rendering = renderings.find(|rendering| rendering.format == format)?;
+        Some(rendering.show(result, options).map(|body| Rendered {
             content_type: rendering.content_type.to_owned(),
-            body: body.into_bytes(),
+            body,
         }))
     }
 }
