@@ -12,8 +12,9 @@ use lovage_core::payload::Payload;
 use lovage_pipeline::llm::{Llm, OpenAi, OpenAiConfig};
 use lovage_pipeline::net::{ClientSettings, GuardedClient};
 use lovage_pipeline::news::Research;
-use lovage_pipeline::render::{self, Rendering};
-use lovage_pipeline::script::{self, Deps};
+use lovage_pipeline::render::Choice;
+use lovage_pipeline::script::Deps;
+use lovage_pipeline::{Kinds, Rendering};
 use lovage_worker::{Worker, WorkerConfig};
 use tokio::sync::Semaphore;
 use url::Url;
@@ -148,7 +149,7 @@ pub(crate) fn worker(
     };
     Ok(Worker::new(
         broker,
-        lovage_pipeline::handlers(deps(settings)?),
+        kinds().handlers(&deps(settings)?),
         clock(),
         config,
     ))
@@ -164,50 +165,26 @@ pub(crate) fn api(settings: &Settings, broker: Arc<dyn Broker>) -> State {
     };
     State::new(
         broker,
-        Arc::new(lovage_pipeline::catalog()),
-        Arc::new(KindRender::new()),
+        Arc::new(kinds().catalog()),
+        Arc::new(KindRender(kinds())),
         clock(),
         config,
     )
 }
 
+/// Every kind there is.
+pub(crate) fn kinds() -> Kinds {
+    Kinds::new(lovage_pipeline::standard())
+}
+
 /// Shows results in the formats that their kinds have.
-pub(crate) struct KindRender {
-    scripts: Vec<Rendering>,
-}
-
-impl KindRender {
-    /// The formats of the pipeline's kinds.
-    pub(crate) fn new() -> Self {
-        Self {
-            scripts: render::script(),
-        }
-    }
-
-    /// The renderings of a kind; none for one that has JSON only.
-    fn of(&self, kind: &str) -> &[Rendering] {
-        if kind == script::KIND {
-            &self.scripts
-        } else {
-            &[]
-        }
-    }
-}
+pub(crate) struct KindRender(pub(crate) Kinds);
 
 impl Render for KindRender {
     fn formats(&self, kind: &str) -> Vec<FormatSpec> {
-        let spec = |rendering: &Rendering| FormatSpec {
-            name: rendering.format,
-            options: rendering
-                .options
-                .iter()
-                .map(|option| OptionSpec {
-                    name: option.name,
-                    values: option.values,
-                })
-                .collect(),
-        };
-        self.of(kind).iter().map(spec).collect()
+        let entry = self.0.get(kind).into_iter();
+        let renderings = entry.flat_map(|entry| &entry.renderings);
+        renderings.map(spec).collect()
     }
 
     fn render(
@@ -217,11 +194,22 @@ impl Render for KindRender {
         format: &str,
         options: &[(&str, &str)],
     ) -> Option<Result<Rendered, String>> {
-        let mut renderings = self.of(kind).iter();
-        let rendering = renderings.find(|rendering| rendering.format == format)?;
-        Some(rendering.show(result, options).map(|body| Rendered {
+        let rendering = self.0.rendering(kind, format)?;
+        let shown = rendering.show(result, options);
+        Some(shown.map(|body| Rendered {
             content_type: rendering.content_type.to_owned(),
             body,
         }))
+    }
+}
+
+fn spec(rendering: &Rendering) -> FormatSpec {
+    let option = |choice: &Choice| OptionSpec {
+        name: choice.name,
+        values: choice.values,
+    };
+    FormatSpec {
+        name: rendering.format,
+        options: rendering.options.iter().map(option).collect(),
     }
 }

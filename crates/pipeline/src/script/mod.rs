@@ -22,7 +22,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use lovage_workflow::{InputError, Kind, KindSpec};
-use serde_json::Value;
+use serde_json::{Value, json};
+
+use crate::kind::KindEntry;
+use crate::render;
 
 pub use recipe::{Deps, ScriptHandler};
 
@@ -30,6 +33,12 @@ pub use recipe::{Deps, ScriptHandler};
 pub const KIND: &str = "script.generate";
 /// Longest run of one attempt: all steps at their slowest, and some.
 const TIMEOUT: Duration = Duration::from_secs(15 * 60);
+
+/// The kind.
+pub fn entry() -> KindEntry {
+    let example = json!({"topic": "Lumen Bay tidal battery", "type": "news"});
+    KindEntry::new(spec(), example, |deps| ScriptHandler::new(deps.clone())).shown(render::script())
+}
 
 /// What the queue has to know of the kind.
 pub fn spec() -> KindSpec {
