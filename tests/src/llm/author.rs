@@ -26,14 +26,14 @@ pub(super) fn reply(request: &Value) -> String {
     }
 }
 
-fn wants_plan(request: &Value) -> bool {
+pub(super) fn wants_plan(request: &Value) -> bool {
     let prompt = request["messages"].to_string();
     !request["response_format"].is_null()
         || (prompt.contains("sections") && prompt.contains("queries"))
 }
 
 /// Everything one role has said.
-fn spoken(request: &Value, role: &str) -> String {
+pub(super) fn spoken(request: &Value, role: &str) -> String {
     let messages = request["messages"].as_array();
     let texts = messages.into_iter().flatten();
     let texts = texts.filter(|message| message["role"] == role);
