@@ -411,11 +411,13 @@ pub(crate) enum Section {
     Due,
     /// Jobs that wait for a language model.
     Model,
+    /// Steps side by side, and requests at once.
+    FanOut,
 }
 
 impl Section {
     /// In the order they are measured.
-    pub(crate) const ALL: [Self; 11] = [
+    pub(crate) const ALL: [Self; 12] = [
         Self::Floor,
         Self::Drain,
         Self::Durability,
@@ -427,6 +429,7 @@ impl Section {
         Self::Leases,
         Self::Due,
         Self::Model,
+        Self::FanOut,
     ];
 
     /// Whether a quick look includes it.
@@ -451,6 +454,7 @@ impl Section {
             Self::Leases => "Leases: renewing many",
             Self::Due => "Due: many jobs at once",
             Self::Model => "Model: jobs that wait",
+            Self::FanOut => "Fan-out: steps side by side, and jobs at once",
         }
     }
 }
