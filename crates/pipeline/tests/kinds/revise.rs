@@ -89,14 +89,15 @@ async fn a_long_story_goes_passage_by_passage_and_a_later_attempt_pays_for_none_
     assert_eq!(whole.timings.len(), passages);
     let steps = journal.steps();
     let mut paid = Vec::new();
-    for kept in 0..=steps.len() {
+    // A death after any of them would do; some are enough.
+    for kept in (0..steps.len()).step_by(9).chain([steps.len()]) {
         let before = stand_in.calls();
         let again = revise(&stand_in, &left(&steps[..kept]), &asked).await;
         assert_eq!(again.story, whole.story, "after {kept} stored steps");
         paid.push(stand_in.calls() - before);
     }
     assert!(paid.is_sorted_by(|a, b| a >= b), "{paid:?}");
-    assert_eq!((paid[0], paid[steps.len()]), (passages, 0));
+    assert_eq!((paid.first(), paid.last()), (Some(&passages), Some(&0)));
 }
 
 #[tokio::test]
