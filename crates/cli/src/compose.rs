@@ -9,12 +9,12 @@ use lovage_core::broker::Broker;
 use lovage_core::clock::{Clock, SystemClock};
 use lovage_core::id::QueueName;
 use lovage_core::payload::Payload;
-use lovage_pipeline::Kinds;
 use lovage_pipeline::llm::{Llm, OpenAi, OpenAiConfig};
 use lovage_pipeline::net::{ClientSettings, GuardedClient};
 use lovage_pipeline::news::Research;
-use lovage_pipeline::render::Rendering;
+use lovage_pipeline::render::Choice;
 use lovage_pipeline::script::Deps;
+use lovage_pipeline::{Kinds, Rendering};
 use lovage_worker::{Worker, WorkerConfig};
 use tokio::sync::Semaphore;
 use url::Url;
@@ -167,7 +167,7 @@ pub(crate) fn api(settings: &Settings, broker: Arc<dyn Broker>) -> State {
     State::new(
         broker,
         Arc::new(kinds().catalog()),
-        Arc::new(KindRender::new()),
+        Arc::new(KindRender(kinds())),
         clock(),
         config,
     )
@@ -179,37 +179,13 @@ pub(crate) fn kinds() -> Kinds {
 }
 
 /// Shows results in the formats that their kinds have.
-pub(crate) struct KindRender {
-    kinds: Kinds,
-}
-
-impl KindRender {
-    /// The formats of every kind there is.
-    pub(crate) fn new() -> Self {
-        Self { kinds: kinds() }
-    }
-
-    /// The renderings of a kind; none for one that has JSON only.
-    fn of(&self, kind: &str) -> &[Rendering] {
-        let entry = self.kinds.get(kind);
-        entry.map_or(&[], |entry| &entry.renderings)
-    }
-}
+pub(crate) struct KindRender(pub(crate) Kinds);
 
 impl Render for KindRender {
     fn formats(&self, kind: &str) -> Vec<FormatSpec> {
-        let spec = |rendering: &Rendering| FormatSpec {
-            name: rendering.format,
-            options: rendering
-                .options
-                .iter()
-                .map(|option| OptionSpec {
-                    name: option.name,
-                    values: option.values,
-                })
-                .collect(),
-        };
-        self.of(kind).iter().map(spec).collect()
+        let entry = self.0.get(kind).into_iter();
+        let renderings = entry.flat_map(|entry| &entry.renderings);
+        renderings.map(spec).collect()
     }
 
     fn render(
@@ -219,11 +195,22 @@ impl Render for KindRender {
         format: &str,
         options: &[(&str, &str)],
     ) -> Option<Result<Rendered, String>> {
-        let mut renderings = self.of(kind).iter();
-        let rendering = renderings.find(|rendering| rendering.format == format)?;
-        Some(rendering.show(result, options).map(|body| Rendered {
+        let rendering = self.0.rendering(kind, format)?;
+        let shown = rendering.show(result, options);
+        Some(shown.map(|body| Rendered {
             content_type: rendering.content_type.to_owned(),
             body,
         }))
+    }
+}
+
+fn spec(rendering: &Rendering) -> FormatSpec {
+    let option = |choice: &Choice| OptionSpec {
+        name: choice.name,
+        values: choice.values,
+    };
+    FormatSpec {
+        name: rendering.format,
+        options: rendering.options.iter().map(option).collect(),
     }
 }

@@ -76,6 +76,12 @@ impl Kinds {
         self.iter().find(|entry| entry.name() == kind)
     }
 
+    /// The rendering of a kind's results under this name.
+    pub fn rendering(&self, kind: &str, format: &str) -> Option<&Rendering> {
+        let mut renderings = self.get(kind)?.renderings.iter();
+        renderings.find(|rendering| rendering.format == format)
+    }
+
     /// What the queue has to know of them.
     pub fn catalog(&self) -> Catalog {
         catalog(&self.0)

@@ -15,8 +15,10 @@ mod prompts;
 pub mod render;
 pub mod revise;
 pub mod script;
+pub mod secret;
 
 pub use kind::{KindEntry, Kinds};
+pub use render::Rendering;
 
 /// The kinds of this crate, one line each; [`Kinds::new`] makes a system of them.
 pub fn standard() -> Vec<KindEntry> {

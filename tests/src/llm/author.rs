@@ -15,6 +15,9 @@ pub(super) fn reply(request: &Value) -> String {
     if wants_plan(request) {
         return plan(topic(&user)).to_string();
     }
+    if user.contains("\nSENTENCES\n") {
+        return corrections(&user);
+    }
     let text = revised(&user).unwrap_or_else(|| script(&user));
     // A request that holds the beginning of the text asks for the rest of it.
     let begun = spoken(request, "assistant");
@@ -38,14 +41,14 @@ fn revised(user: &str) -> Option<String> {
     Some(replaced.unwrap_or_else(|| format!("{text} It was changed as asked.")))
 }
 
-fn wants_plan(request: &Value) -> bool {
+pub(super) fn wants_plan(request: &Value) -> bool {
     let prompt = request["messages"].to_string();
     !request["response_format"].is_null()
         || (prompt.contains("sections") && prompt.contains("queries"))
 }
 
 /// Everything one role has said.
-fn spoken(request: &Value, role: &str) -> String {
+pub(super) fn spoken(request: &Value, role: &str) -> String {
     let messages = request["messages"].as_array();
     let texts = messages.into_iter().flatten();
     let texts = texts.filter(|message| message["role"] == role);
@@ -138,6 +141,22 @@ fn script(user: &str) -> String {
         sections.push(lines.join("\n"));
     }
     sections.join("\n\n") + "\n"
+}
+
+/// For each sentence under review, one that stands in the source it cites.
+fn corrections(user: &str) -> String {
+    let evidence = evidence(user);
+    let lines = user.lines().filter_map(|line| {
+        let (id, rest) = line.split_once(": ")?;
+        let cited = |source: &&Evidence| rest.contains(&format!("[{}]", source.id));
+        let number = id.strip_prefix('L')?;
+        let source = number
+            .parse::<u32>()
+            .ok()
+            .and(evidence.iter().find(cited))?;
+        Some(format!("{id}: {} [{}]", source.sentences[0], source.id))
+    });
+    lines.collect::<Vec<_>>().join("\n")
 }
 
 /// Headings the prompt asks for: lines `## …`, or `"heading": "…"` of an outline in JSON.

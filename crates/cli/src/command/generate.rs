@@ -33,7 +33,7 @@ pub(crate) fn flags(args: &Generate) -> Vec<Flag> {
 
 pub(crate) async fn run(args: &Generate, settings: Settings) -> Result<(), Exit> {
     crate::telemetry::init_quiet(&settings.log);
-    let renderer: Arc<dyn Render> = Arc::new(KindRender::new());
+    let renderer: Arc<dyn Render> = Arc::new(KindRender(compose::kinds()));
     let formats = renderer.formats(script::KIND);
     let chosen = choose(&formats, &args.output, &args.graph.given())
         .map_err(|unshown| Exit::new(exit::USAGE, unshown.to_string()))?;

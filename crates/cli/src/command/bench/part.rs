@@ -122,7 +122,7 @@ fn api(broker: store::Store) -> State {
     State::new(
         broker,
         catalog,
-        Arc::new(KindRender::new()),
+        Arc::new(KindRender(compose::kinds())),
         compose::clock(),
         config,
     )
