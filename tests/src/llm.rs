@@ -244,7 +244,31 @@ impl Answer {
         Answer::says(&author::reply(request), request)
     }
 
-    /// The text of [`Answer::by_default`].
+    /// The beginning of a streamed answer, after which the connection breaks.
+    pub fn begins(text: &str, request: &Value) -> Answer {
+        let mut answer = Answer::says(text, request);
+        // What says that it is whole stays away: the reason, the usage, `[DONE]`.
+        let ends = if request["stream_options"]["include_usage"] == true {
+            3
+        } else {
+            2
+        };
+        answer.chunks.truncate(answer.chunks.len() - ends);
+        answer.ending(Ending::Reset)
+    }
+
+    /// An answer that ends for another reason than that it is whole.
+    pub fn ends_for(reason: &str, text: &str, request: &Value) -> Answer {
+        let mut answer = Answer::says(text, request);
+        for chunk in &mut answer.chunks {
+            let text = String::from_utf8_lossy(chunk);
+            let ends = format!("\"finish_reason\":\"{reason}\"");
+            *chunk = text.replace("\"finish_reason\":\"stop\"", &ends).into();
+        }
+        answer
+    }
+
+    /// What [`Answer::by_default`] says.
     pub fn default_text(request: &Value) -> String {
         author::reply(request)
     }

@@ -14,7 +14,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use lovage_pipeline::news::Research;
-use lovage_pipeline::render::{Dialect, Format, graph, render};
+use lovage_pipeline::render::{Dialect, chat, graph, markdown};
 use lovage_pipeline::script::types::{
     Article, Check, Line, Origin, ResultStatus, ScriptResult, Verdict,
 };
@@ -24,7 +24,7 @@ use lovage_workflow::Failure;
 use regex::Regex;
 use serde::Deserialize;
 use serde_json::{Value, json};
-use whole::{Run, model, run};
+use whole::{PRICE, Run, model, run};
 
 const KO: &str = "한빛시 자율주행 심야버스";
 const EN: &str = "Lumen Bay tidal battery";
@@ -172,8 +172,8 @@ fn links(text: &str) -> Vec<String> {
 /// Addresses that readers are shown and no source has.
 fn foreign_links(result: &ScriptResult) -> Vec<String> {
     let mut shown = vec![
-        render(result, Format::Chat),
-        render(result, Format::Markdown),
+        chat(result),
+        markdown(result),
         serde_json::to_string(&result.script).unwrap(),
         serde_json::to_string(&result.outline).unwrap(),
         result.title.clone(),
@@ -644,5 +644,10 @@ async fn calls_and_tokens_are_counted_once() {
     assert_eq!(
         (usage.prompt_tokens, usage.completion_tokens),
         (Some(prompt), Some(completion))
+    );
+    let cost = (prompt as f64 * PRICE.input + completion as f64 * PRICE.output) / 1e6;
+    assert!(
+        (usage.cost_usd.unwrap() - cost).abs() < 1e-9,
+        "{usage:?}, not {cost}"
     );
 }

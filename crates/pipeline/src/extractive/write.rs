@@ -21,7 +21,7 @@ use super::select::select;
 pub fn write(request: &ScriptRequest, plan: &Plan, dossier: &Dossier, now: Timestamp) -> Script {
     let articles = in_language(usable(&[&request.topic], dossier), plan.language);
     let pool = Pool::new(&request.topic, &articles, now);
-    let budgets = budgets(plan, sentences_total(request.script_type));
+    let budgets = budgets(plan, sentences_total(request, plan.language));
     // What others wrote is quoted in moderation, however few they are.
     let ours = dossier.corpus == Corpus::Sample;
     let chosen = select(&pool, &plan.sections, &budgets, ours);

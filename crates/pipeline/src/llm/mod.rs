@@ -141,6 +141,11 @@ pub trait Sink: Send + Sync {
     fn delta(&self, text: &str);
     /// Drop everything received so far: the answer starts anew.
     fn reset(&self);
+    /// Whether an answer that breaks half way is handed back, in the error's
+    /// `partial`, instead of being begun and paid for anew.
+    fn keeps_partial(&self) -> bool {
+        false
+    }
 }
 
 /// A language model.
@@ -157,7 +162,8 @@ pub trait Llm: Send + Sync {
     async fn complete(&self, request: &ChatRequest) -> Result<ChatResponse, LlmError>;
     /// As `complete`, handing on the text as it arrives.
     ///
-    /// When an answer breaks it is begun anew after `sink.reset()`. What the
+    /// When an answer breaks it is begun anew after `sink.reset()`, unless the
+    /// sink keeps what has come ([`Sink::keeps_partial`]). What the
     /// sink holds at the end is the text of the response (with a schema, the
     /// text in which the JSON was found), or the `partial` of the error.
     async fn stream(
@@ -249,6 +255,19 @@ pub enum LlmErrorKind {
     NotFound,
     /// Another 4xx.
     BadRequest,
+    /// No call was made, or it was stopped: the job's own budget does not allow it.
+    Budget(Limit),
+}
+
+/// A bound that a job has of its own.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Limit {
+    /// Of tokens.
+    Tokens,
+    /// Of US dollars.
+    Cost,
+    /// Of time.
+    Deadline,
 }
 
 impl LlmErrorKind {
@@ -271,6 +290,9 @@ impl LlmErrorKind {
             LlmErrorKind::Auth => "auth",
             LlmErrorKind::NotFound => "not_found",
             LlmErrorKind::BadRequest => "bad_request",
+            LlmErrorKind::Budget(Limit::Tokens) => "budget_tokens",
+            LlmErrorKind::Budget(Limit::Cost) => "budget_cost",
+            LlmErrorKind::Budget(Limit::Deadline) => "deadline",
         }
     }
 
@@ -292,7 +314,8 @@ impl LlmErrorKind {
             | LlmErrorKind::BadOutput
             | LlmErrorKind::Auth
             | LlmErrorKind::NotFound
-            | LlmErrorKind::BadRequest => false,
+            | LlmErrorKind::BadRequest
+            | LlmErrorKind::Budget(_) => false,
         }
     }
 }

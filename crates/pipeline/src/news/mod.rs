@@ -99,6 +99,11 @@ impl Research {
         }
     }
 
+    /// Where the pages come from.
+    pub fn corpus(&self) -> Corpus {
+        self.corpus
+    }
+
     /// The same research with one more source.
     #[must_use]
     pub fn with_source(mut self, source: Arc<dyn NewsSource>) -> Self {

@@ -9,8 +9,8 @@ use crate::extractive::usable;
 use crate::extractive::vector::Space;
 use crate::llm::tokens_estimate;
 use crate::news::token::tokens;
-use crate::visible::visible;
 
+use super::prompt::unmarked;
 use super::types::{Article, Dossier, Plan, ScriptRequest, Source};
 
 /// Tokens of evidence for one script.
@@ -96,19 +96,10 @@ static MARK: LazyLock<Regex> =
 /// Text that cannot end the quotation, nor pass for one of our marks.
 fn quotable(text: &str) -> String {
     let text: String = text.chars().take(PASSAGE_CHARS_MAX * 2).collect();
-    let plain = untagged(&text);
+    let plain = unmarked(&text);
     // Headings are ours.
     let bare = plain.trim_start_matches(['#', '＃', ' ']);
     MARK.replace_all(bare, "($1").into_owned()
-}
-
-/// One line of what is seen of a text, that opens and closes no tag.
-pub(super) fn untagged(text: &str) -> String {
-    let text = visible(text);
-    let one_line = text.split_whitespace().collect::<Vec<_>>().join(" ");
-    one_line
-        .replace(['<', '＜', '﹤'], "‹")
-        .replace(['>', '＞', '﹥'], "›")
 }
 
 /// Per section all passages, best first.
