@@ -37,7 +37,6 @@ enum Place {
     Site,
     Author,
     Body,
-    LongBody,
     JsonLdBody,
     JsonLdHeadline,
     MetaDescription,
@@ -52,7 +51,7 @@ enum Place {
 }
 
 impl Place {
-    const ALL: [Self; 19] = [
+    const ALL: [Self; 18] = [
         Self::Topic,
         Self::FeedTitle,
         Self::FeedSummary,
@@ -60,7 +59,6 @@ impl Place {
         Self::Site,
         Self::Author,
         Self::Body,
-        Self::LongBody,
         Self::JsonLdBody,
         Self::JsonLdHeadline,
         Self::MetaDescription,
@@ -79,12 +77,7 @@ impl Place {
     fn is_read(self) -> bool {
         matches!(
             self,
-            Self::Topic
-                | Self::FeedTitle
-                | Self::Site
-                | Self::Body
-                | Self::LongBody
-                | Self::JsonLdBody
+            Self::Topic | Self::FeedTitle | Self::Site | Self::Body | Self::JsonLdBody
         )
     }
 }
@@ -277,12 +270,6 @@ impl Web {
         let told = "The Lumen Bay tidal battery started on Tuesday and can power 11,000 homes. \
                     The tidal battery of Lumen Bay stores 48 megawatt-hours in iron-air cells. \
                     Harbor Grid spent $31 million on the tidal battery in Lumen Bay.";
-        let long = if self.place == Place::LongBody {
-            let filler = "Residents of Lumen Bay walked past the tidal battery on the quay again. ";
-            format!("<p>{}{}</p>", filler.repeat(30), at(Place::LongBody))
-        } else {
-            String::new()
-        };
         let ld = json!({
             "@type": "NewsArticle",
             "headline": format!("Lumen Bay tidal battery {}", raw(Place::JsonLdHeadline)),
@@ -302,7 +289,7 @@ impl Web {
              <meta name=author content=\"{author}\">\
              <meta name=description content=\"{meta}\"><meta property=\"og:description\" content=\"{meta}\">\
              <script type=\"application/ld+json\">{ld}</script></head><body><article>\
-             <h1>Lumen Bay tidal battery</h1><div class=\"entry-content\"><p>{shown}</p><p>{body}</p>{long}\
+             <h1>Lumen Bay tidal battery</h1><div class=\"entry-content\"><p>{shown}</p><p>{body}</p>\
              <!-- {comment} --><p hidden>Lumen Bay tidal battery. {hidden}</p>\
              <p style=\"color:red; display : none\">Lumen Bay tidal battery. {style}</p>\
              <p style=\"font-size:0px\">Lumen Bay tidal battery. {tiny}</p>\
@@ -313,7 +300,8 @@ impl Web {
             site = at(Place::Site),
             author = at(Place::Author),
             meta = at(Place::MetaDescription),
-            body = at(Place::Body),
+            // A topic that nobody writes about is not written about either.
+            body = at(Place::Body) + &at(Place::Topic).repeat(3),
             comment = at(Place::Comment),
             hidden = at(Place::Hidden),
             style = at(Place::HiddenByStyle),
@@ -400,6 +388,11 @@ fn said(request: &Value, role: &str) -> String {
     said.filter_map(|message| message["content"].as_str())
         .collect::<Vec<_>>()
         .join("\n")
+}
+
+/// As a prompt has it.
+fn plain(text: &str) -> String {
+    text.replace('<', "‹").replace('>', "›")
 }
 
 fn is_planner(request: &Value) -> bool {
@@ -518,7 +511,7 @@ impl Case {
                 let planned = result
                     .outline
                     .iter()
-                    .any(|one| one.heading == heading.trim());
+                    .any(|one| plain(&one.heading) == heading.trim());
                 self.expect(planned, "a heading that nobody planned", heading, wrong);
             }
         }
@@ -567,11 +560,9 @@ impl Case {
             let one_line = !line.text.contains(char::is_control);
             self.expect(one_line, "control characters", &line.text, wrong);
             if line.origin == Origin::Llm {
-                let plain = !line.text.contains("<script")
-                    && !line.text.contains("<i")
-                    && !line.text.contains("<svg")
-                    && !line.text.contains("onerror=")
-                    && !line.text.contains(['\u{202e}', '\u{200b}', '\u{2066}']);
+                let marked = regex::Regex::new(r"<[A-Za-z/!?]").unwrap();
+                let hidden = ['\u{202e}', '\u{200b}', '\u{2066}'];
+                let plain = !marked.is_match(&line.text) && !line.text.contains(hidden);
                 self.expect(plain, "markup in a line", &line.text, wrong);
             }
         }

@@ -319,7 +319,7 @@ impl Reader {
     /// The sentences of a line. A mark belongs to the sentence before it; a
     /// sentence without one shares the next mark on its line.
     fn lines_of(&mut self, line: &str) -> Vec<Line> {
-        let line = self.without_urls(&without_tags(&line.replace("**", "")));
+        let line = without_tags(&self.without_urls(&line.replace("**", "")));
         let (clean, marks) = self.without_marks(&line);
         if is_no_source(&clean) {
             return vec![written_line(clean, Origin::Template, Vec::new())];
@@ -453,20 +453,14 @@ fn unlisted(line: &str) -> &str {
 /// A line without the tags of HTML; a `<` between numbers stays.
 fn without_tags(line: &str) -> String {
     static TAG: LazyLock<Regex> = LazyLock::new(|| {
-        Regex::new(r"(?s)<!--.*?(?:-->|$)|</?[A-Za-z!?][^<>]*(?:>|$)")
-            .expect("the tag pattern compiles")
+        Regex::new(r"<!--.*?(?:-->|$)|<[A-Za-z/!?][^<>]*(?:>|$)").expect("the tag pattern compiles")
     });
-    // An autolink is an address and counted as one.
-    TAG.replace_all(line, |tag: &regex::Captures<'_>| {
-        let inner = tag[0].trim_matches(['<', '>']);
-        let address = inner.contains(':') && !inner.contains(char::is_whitespace);
-        if address {
-            tag[0].to_owned()
-        } else {
-            String::new()
-        }
-    })
-    .into_owned()
+    let bare = TAG.replace_all(line, "");
+    // What stood around a tag must not be one when it is gone.
+    if TAG.is_match(&bare) {
+        return bare.replace('<', "‹");
+    }
+    bare.into_owned()
 }
 
 fn is_no_source(line: &str) -> bool {
