@@ -456,3 +456,156 @@ impl Llm for Entered {
         outcome
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const PRICE: Price = Price {
+        input: 1.0,
+        output: 10.0,
+        cached: None,
+    };
+
+    fn tokens(max: u64) -> Budget {
+        Budget {
+            max_tokens: Some(max),
+            ..Budget::default()
+        }
+    }
+
+    fn cost(max: f64) -> Budget {
+        Budget {
+            max_cost_usd: Some(max),
+            ..Budget::default()
+        }
+    }
+
+    #[test]
+    fn a_call_gets_the_room_that_is_left_or_none() {
+        let both = Budget {
+            max_tokens: Some(50_000),
+            ..cost(0.0625)
+        };
+        let free = Price {
+            input: 0.0,
+            output: 0.0,
+            cached: None,
+        };
+        // Spent tokens and dollars, the prompt, the answer wanted.
+        let table = [
+            (
+                Budget::default(),
+                PRICE,
+                (1 << 40, 1e9),
+                8_000,
+                8_000,
+                Ok(8_000),
+            ),
+            (tokens(20_000), PRICE, (2_000, 0.0), 8_000, 8_000, Ok(8_000)),
+            (
+                tokens(20_000),
+                PRICE,
+                (10_000, 0.0),
+                8_000,
+                8_000,
+                Ok(2_000),
+            ),
+            (tokens(20_000), PRICE, (11_600, 0.0), 8_000, 8_000, Ok(400)),
+            (
+                tokens(20_000),
+                PRICE,
+                (11_601, 0.0),
+                8_000,
+                8_000,
+                Err(Limit::Tokens),
+            ),
+            (
+                tokens(20_000),
+                PRICE,
+                (30_000, 0.0),
+                8_000,
+                8_000,
+                Err(Limit::Tokens),
+            ),
+            (tokens(20_000), PRICE, (19_000, 0.0), 900, 100, Ok(100)),
+            (cost(1.0), PRICE, (0, 0.0), 8_000, 8_000, Ok(8_000)),
+            (cost(0.0625), PRICE, (0, 0.0), 0, 8_000, Ok(6_250)),
+            (
+                cost(0.018),
+                PRICE,
+                (0, 0.009),
+                8_000,
+                8_000,
+                Err(Limit::Cost),
+            ),
+            (cost(0.007), PRICE, (0, 0.0), 8_000, 8_000, Err(Limit::Cost)),
+            (cost(0.007), free, (0, 0.0), 8_000, 8_000, Ok(8_000)),
+            (both, PRICE, (0, 0.0), 0, 8_000, Ok(6_250)),
+            (both, PRICE, (49_000, 0.0), 8_000, 8_000, Err(Limit::Tokens)),
+        ];
+        for (budget, price, (used, usd), prompt, answer, expected) in table {
+            let spent = Spending {
+                tokens: used,
+                cost_usd: usd,
+            };
+            let got = room(&budget, Some(&price), spent, prompt, answer);
+            assert_eq!(got, expected, "{budget:?} {spent:?} {prompt} {answer}");
+        }
+    }
+
+    #[test]
+    fn a_call_counts_what_it_said_else_what_came_else_nothing() {
+        let begun = Entry {
+            call: Some(0),
+            run: 0,
+            worked_ms: 0,
+            step: "write".to_owned(),
+            calls: 1,
+            said: Tokens::default(),
+            counted: Tokens::estimate(1_000, 8_000),
+            estimated: true,
+        };
+        let answer = |usage| {
+            Ok(ChatResponse {
+                text: "a".repeat(400),
+                usage,
+                model: None,
+                calls: 1,
+            })
+        };
+        let failed = |kind, partial: Option<&str>| {
+            let mut error = LlmError::new(kind, "no");
+            error.partial = partial.map(str::to_owned);
+            error.spent.calls = 2;
+            Err(error)
+        };
+        let known = TokenUsage {
+            prompt: Some(900),
+            completion: Some(100),
+            cached: None,
+        };
+        let broken = failed(LlmErrorKind::StreamBroken, Some("aaaa"));
+        let table = [
+            (answer(known), (900, 100), false),
+            (answer(TokenUsage::default()), (1_000, 96), true),
+            (broken, (1_000, 1), true),
+            (failed(LlmErrorKind::Overloaded, None), (0, 0), false),
+            (
+                failed(LlmErrorKind::Budget(Limit::Deadline), None),
+                (1_000, 8_000),
+                true,
+            ),
+        ];
+        for (outcome, (prompt, completion), estimated) in table {
+            let mut entry = begun.clone();
+            entry.settle(&outcome);
+            let counted = Tokens::estimate(prompt, completion);
+            assert_eq!(
+                (entry.counted, entry.estimated),
+                (counted, estimated),
+                "{outcome:?}"
+            );
+        }
+    }
+}
