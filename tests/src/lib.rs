@@ -75,7 +75,10 @@
 //! - [`clock`], [`redis`], [`harness`]: a clock that is moved, a private
 //!   `redis-server`, and what a case is given.
 //! - [`llm`]: a stand-in for a language model's API.
+//! - `browser` (feature `browser`): a headless Chromium.
 
+#[cfg(feature = "browser")]
+pub mod browser;
 pub mod clock;
 pub mod conformance;
 pub mod faults;

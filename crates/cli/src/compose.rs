@@ -2,18 +2,19 @@
 
 use std::sync::Arc;
 
-use lovage_api::{ApiConfig, Render, Rendered, State};
+use lovage_api::{ApiConfig, FormatSpec, OptionSpec, Render, Rendered, State};
 use lovage_broker_redis::{RedisBroker, RedisConfig};
 use lovage_broker_sqlite::{SqliteBroker, SqliteConfig};
 use lovage_core::broker::Broker;
 use lovage_core::clock::{Clock, SystemClock};
 use lovage_core::id::QueueName;
 use lovage_core::payload::Payload;
-use lovage_pipeline::Kinds;
 use lovage_pipeline::llm::{Llm, OpenAi, OpenAiConfig};
 use lovage_pipeline::net::{ClientSettings, GuardedClient};
 use lovage_pipeline::news::Research;
+use lovage_pipeline::render::Choice;
 use lovage_pipeline::script::Deps;
+use lovage_pipeline::{Kinds, Rendering};
 use lovage_worker::{Worker, WorkerConfig};
 use tokio::sync::Semaphore;
 use url::Url;
@@ -177,14 +178,14 @@ pub(crate) fn kinds() -> Kinds {
     Kinds::new(lovage_pipeline::standard())
 }
 
-/// Renders results as their kinds say.
+/// Shows results in the formats that their kinds have.
 pub(crate) struct KindRender(pub(crate) Kinds);
 
 impl Render for KindRender {
-    fn formats(&self, kind: &str) -> Vec<&'static str> {
+    fn formats(&self, kind: &str) -> Vec<FormatSpec> {
         let entry = self.0.get(kind).into_iter();
         let renderings = entry.flat_map(|entry| &entry.renderings);
-        renderings.map(|rendering| rendering.format).collect()
+        renderings.map(spec).collect()
     }
 
     fn render(
@@ -192,12 +193,24 @@ impl Render for KindRender {
         kind: &str,
         result: &Payload,
         format: &str,
+        options: &[(&str, &str)],
     ) -> Option<Result<Rendered, String>> {
         let rendering = self.0.rendering(kind, format)?;
-        let shown = rendering.show(result);
+        let shown = rendering.show(result, options);
         Some(shown.map(|body| Rendered {
             content_type: rendering.content_type.to_owned(),
-            body: body.into_bytes(),
+            body,
         }))
+    }
+}
+
+fn spec(rendering: &Rendering) -> FormatSpec {
+    let option = |choice: &Choice| OptionSpec {
+        name: choice.name,
+        values: choice.values,
+    };
+    FormatSpec {
+        name: rendering.format,
+        options: rendering.options.iter().map(option).collect(),
     }
 }

@@ -45,7 +45,7 @@ pub use error::Failure;
 pub use handler::{BlockingHandler, Handler, Handlers, Runner};
 pub use journal::{Journal, JournalError};
 pub use lovage_core::attempt::JobError;
-pub use lovage_core::catalog::{Catalog, InputError, KindSpec};
+pub use lovage_core::catalog::{Catalog, CatalogError, InputError, KindSpec};
 pub use lovage_core::checkpoint::Checkpoint;
 pub use lovage_core::clock::{Clock, SystemClock};
 pub use lovage_core::event::NewEvent;

@@ -12,7 +12,10 @@ async fn parts(context: &Context, input: &str) -> (Vec<String>, Parts<String>) {
 
 async fn keep(parts: &Parts<String>, part: &str) {
     let events = [("sentence", json!({ "text": part }))];
-    parts.keep(&part.to_owned(), "write", &events).await.unwrap();
+    parts
+        .keep(&part.to_owned(), "write", &events)
+        .await
+        .unwrap();
 }
 
 #[tokio::test]

@@ -14,6 +14,18 @@ pub(crate) const PLANNER: Prompt = Prompt(include_str!("planner.md"));
 pub(crate) const WRITER: Prompt = Prompt(include_str!("writer.md"));
 /// Asks for flagged sentences anew.
 pub(crate) const REVIEW: Prompt = Prompt(include_str!("review.md"));
+/// Asks for what is established.
+pub(crate) const FACTS: Prompt = Prompt(include_str!("facts.md"));
+/// Asks for the market side.
+pub(crate) const MARKET: Prompt = Prompt(include_str!("market.md"));
+/// Asks for the technical side.
+pub(crate) const TECHNICAL: Prompt = Prompt(include_str!("technical.md"));
+/// The rules of all analysts.
+pub(crate) const ANALYST: Prompt = Prompt(include_str!("analyst.md"));
+/// Asks for one document of several analyses.
+pub(crate) const INTEGRATOR: Prompt = Prompt(include_str!("integrator.md"));
+/// Asks for a revised story.
+pub(crate) const REVISE: Prompt = Prompt(include_str!("revise.md"));
 
 impl Prompt {
     /// Its version, such as `writer/2`.
@@ -60,11 +72,20 @@ mod tests {
         ("planner/2", "d390c165fa2df6cf"),
         ("writer/2", "f68a0b4549d6e344"),
         ("review/1", "a64061690b1b474a"),
+        ("facts/1", "859328fd7ff5d613"),
+        ("market/1", "40f238b083b336c8"),
+        ("technical/1", "a2ce8ce64cfc72f9"),
+        ("analyst/1", "4261ba942ce2ecf0"),
+        ("integrator/1", "718166407fcd8da0"),
+        ("revise/1", "8b44e171661b0e65"),
     ];
 
     #[test]
     fn the_text_of_a_version_never_changes() {
-        for prompt in [PLANNER, WRITER, REVIEW] {
+        let all = [
+            PLANNER, WRITER, REVIEW, FACTS, MARKET, TECHNICAL, ANALYST, INTEGRATOR, REVISE,
+        ];
+        for prompt in all {
             let (version, text) = prompt.parts();
             let digest = Sha256::digest(text.as_bytes());
             let came: String = digest[..8].iter().map(|b| format!("{b:02x}")).collect();

@@ -16,10 +16,10 @@ use super::{fallback, length, parse, prompt};
 
 /// What step `plan` stores.
 #[derive(Debug, Clone, Serialize, Deserialize)]
-pub(super) struct Planned {
-    pub(super) plan: Plan,
+pub(crate) struct Planned {
+    pub(crate) plan: Plan,
     /// Why the offline planner had to stand in.
-    pub(super) degraded: Option<Warning>,
+    pub(crate) degraded: Option<Warning>,
 }
 
 /// Plans with the model when there is one, else offline.

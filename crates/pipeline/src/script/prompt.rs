@@ -71,6 +71,19 @@ pub fn writer(request: &ScriptRequest, plan: &Plan, evidence: &Evidence) -> Chat
         ("language", name(plan.language)),
         ("no_source", no_source(plan.language)),
     ]);
+    let mut user = assignment(request, plan);
+    user.push_str("\nEVIDENCE\n");
+    user.push_str(&evidence.text);
+    ChatRequest {
+        messages: vec![message(Role::System, system), message(Role::User, user)],
+        schema: None,
+        max_tokens: Some(WRITER_TOKENS_MAX),
+        temperature: Some(0.4),
+    }
+}
+
+/// What a text is about and its sections, for whoever writes it.
+pub(crate) fn assignment(request: &ScriptRequest, plan: &Plan) -> String {
     let mut user = format!("Topic: {}\n", unmarked(&request.topic));
     for (tag, wish) in wishes(request) {
         user.push_str(&format!("{}: {wish}\n", label(tag)));
@@ -87,14 +100,7 @@ pub fn writer(request: &ScriptRequest, plan: &Plan, evidence: &Evidence) -> Chat
             section.target_words
         ));
     }
-    user.push_str("\nEVIDENCE\n");
-    user.push_str(&evidence.text);
-    ChatRequest {
-        messages: vec![message(Role::System, system), message(Role::User, user)],
-        schema: None,
-        max_tokens: Some(WRITER_TOKENS_MAX),
-        temperature: Some(0.4),
-    }
+    user
 }
 
 /// Asks for flagged sentences anew, each with the reason it was flagged for.
@@ -225,7 +231,7 @@ pub(crate) fn unmarked(text: &str) -> String {
     one_line.replace('<', "‹").replace('>', "›")
 }
 
-fn name(language: Language) -> &'static str {
+pub(crate) fn name(language: Language) -> &'static str {
     if language == Language::Ko {
         "Korean"
     } else {

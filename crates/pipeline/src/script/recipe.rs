@@ -4,16 +4,14 @@
 //! asked through `ledger.model(step, llm)`, so that the job's budget holds.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 
 use async_trait::async_trait;
-use jiff::Timestamp;
 use lovage_workflow::{Context, Failure, Handler, Payload, Progress};
+use serde::Serialize;
 use serde::de::DeserializeOwned;
-use serde::{Deserialize, Serialize};
-use serde_json::Value;
 use sha2::{Digest, Sha256};
 
+use crate::input;
 use crate::llm::{Llm, Price};
 use crate::news::Research;
 use crate::{extractive, prompts};
@@ -21,6 +19,7 @@ use crate::{extractive, prompts};
 use super::ledger::Ledger;
 use super::plan::Planned;
 use super::review::{self, Reviewed};
+use super::timed::{self, Done};
 use super::types::{
     Budget, Checks, Dossier, Generator, Mode, Origin, Plan, ResultStatus, Script, ScriptRequest,
     ScriptResult, ScriptType, Timing, Usage, Warning,
@@ -51,59 +50,65 @@ impl ScriptHandler {
     pub fn new(deps: Deps) -> Self {
         Self(deps)
     }
-
-    /// The model to use for a request, as its `mode` says.
-    fn llm(&self, request: &ScriptRequest) -> Result<Option<Arc<dyn Llm>>, Failure> {
-        match (request.mode, &self.0.llm) {
-            (Mode::Extractive, _) => Ok(None),
-            (Mode::Llm, None) => Err(Failure::give_up(
-                "no_llm",
-                "mode is llm, but this worker has no model: set llm.api_key",
-            )),
-            (Mode::Auto | Mode::Llm, llm) => Ok(llm.clone()),
-        }
-    }
 }
 
 #[async_trait]
 impl Handler for ScriptHandler {
     async fn run(&self, context: Context) -> Result<Payload, Failure> {
-        let request = read(&context)?;
-        let llm = self.llm(&request)?;
+        let request = input::read(&context, request::parse)?;
+        let run = Run::begin(&self.0, context, request).await?;
+        let result = run.script().await?;
+        run.context.done(&result)
+    }
+}
+
+/// One attempt at one text that is planned, researched and written.
+pub(crate) struct Run {
+    pub(crate) context: Context,
+    pub(crate) request: ScriptRequest,
+    pub(crate) ledger: Arc<Ledger>,
+    llm: Option<Arc<dyn Llm>>,
+    research: Arc<Research>,
+}
+
+/// The model to use for a request, as its `mode` says.
+fn model(deps: &Deps, mode: Mode) -> Result<Option<Arc<dyn Llm>>, Failure> {
+    match (mode, &deps.llm) {
+        (Mode::Extractive, _) => Ok(None),
+        (Mode::Llm, None) => Err(Failure::give_up(
+            "no_llm",
+            "mode is llm, but this worker has no model: set llm.api_key",
+        )),
+        (Mode::Auto | Mode::Llm, llm) => Ok(llm.clone()),
+    }
+}
+
+impl Run {
+    /// Begins an attempt where earlier ones left the job.
+    ///
+    /// # Errors
+    /// Gives up without a model where one is asked for; as [`Ledger::open`].
+    pub(crate) async fn begin(
+        deps: &Deps,
+        context: Context,
+        request: ScriptRequest,
+    ) -> Result<Self, Failure> {
+        let llm = model(deps, request.mode)?;
         // What costs nothing needs no price.
         let max_cost_usd = request.budget.max_cost_usd.filter(|_| llm.is_some());
         let budget = Budget {
             max_cost_usd,
             ..request.budget
         };
-        let run = Run {
-            ledger: Ledger::open(&context, budget, self.0.price).await?,
+        Ok(Self {
+            ledger: Ledger::open(&context, budget, deps.price).await?,
             context,
             request,
             llm,
-            research: self.0.research.clone(),
-        };
-        let result = run.script().await?;
-        run.context.done(&result)
+            research: deps.research.clone(),
+        })
     }
-}
 
-/// One attempt at one script.
-struct Run {
-    context: Context,
-    request: ScriptRequest,
-    ledger: Arc<Ledger>,
-    llm: Option<Arc<dyn Llm>>,
-    research: Arc<Research>,
-}
-
-/// A step's value, and what the result says of its time.
-struct Done<T> {
-    value: T,
-    timing: Timing,
-}
-
-impl Run {
     async fn script(&self) -> Result<ScriptResult, Failure> {
         let planned = self.plan().await?;
         let plan = &planned.value.plan;
@@ -124,12 +129,12 @@ impl Run {
     }
 
     /// The model for a step, within the job's budget.
-    fn model(&self, step: &'static str) -> Option<Arc<dyn Llm>> {
+    pub(crate) fn model(&self, step: &'static str) -> Option<Arc<dyn Llm>> {
         let llm = self.llm.clone()?;
         Some(self.ledger.model(step, llm))
     }
 
-    async fn plan(&self) -> Result<Done<Planned>, Failure> {
+    pub(crate) async fn plan(&self) -> Result<Done<Planned>, Failure> {
         // Which model answers is no input: a plan that was paid for stays good
         // when the job goes on at a worker with another one.
         let input = (VERSION, prompts::PLANNER.version(), &self.request);
@@ -139,7 +144,7 @@ impl Run {
         .await
     }
 
-    async fn find(&self, plan: &Plan) -> Result<Done<Dossier>, Failure> {
+    pub(crate) async fn find(&self, plan: &Plan) -> Result<Done<Dossier>, Failure> {
         let input = (VERSION, &self.request, plan);
         let search = || async {
             let work = research::run(&self.context, &self.request, plan, &self.research);
@@ -185,7 +190,7 @@ impl Run {
     }
 
     /// Asks for flagged sentences of the model once more.
-    async fn review(
+    pub(crate) async fn review(
         &self,
         plan: &Plan,
         dossier: &Dossier,
@@ -208,9 +213,8 @@ impl Run {
         self.step("review", &input, ask).await.map(Some)
     }
 
-    /// A durable step that also keeps when it began, how long it took and in
-    /// which attempt.
-    async fn step<T, F>(
+    /// A durable step, with what the result says of its time.
+    pub(crate) async fn step<T, F>(
         &self,
         name: &str,
         input: &impl Serialize,
@@ -220,31 +224,18 @@ impl Run {
         T: Serialize + DeserializeOwned,
         F: Future<Output = Result<T, Failure>>,
     {
-        let ran = AtomicBool::new(false);
-        let run = || {
-            ran.store(true, Ordering::Relaxed);
-            timed(&self.context, name, work())
-        };
-        let done: Timed<T> = self.context.step(name, input, run).await?;
-        let timing = Timing {
+        let progress = Progress {
             step: name.to_owned(),
-            started_at: done.started_at,
-            ms: done.ms,
-            items: None,
-            failed: None,
-            queue_ms: None,
-            attempts: done.attempt,
-            cached: !ran.into_inner(),
+            current: 0,
+            total: 1,
+            message: None,
         };
-        Ok(Done {
-            value: done.value,
-            timing,
-        })
+        timed::step(&self.context, progress, input, work).await
     }
 }
 
 /// Taking the articles apart takes a while: not on the loop.
-async fn verifier(dossier: &Dossier) -> Result<Arc<Verifier>, Failure> {
+pub(crate) async fn verifier(dossier: &Dossier) -> Result<Arc<Verifier>, Failure> {
     let dossier = dossier.clone();
     let made = tokio::task::spawn_blocking(move || Verifier::new(&dossier)).await;
     let made = made.map_err(|error| {
@@ -256,28 +247,20 @@ async fn verifier(dossier: &Dossier) -> Result<Arc<Verifier>, Failure> {
     Ok(Arc::new(made))
 }
 
-fn read(context: &Context) -> Result<ScriptRequest, Failure> {
-    let input: Value = context.input()?;
-    request::parse(&input).map_err(|wrong| {
-        let wrong: Vec<_> = wrong
-            .iter()
-            .map(|one| format!("{} {}", one.pointer, one.message))
-            .collect();
-        Failure::give_up("input", wrong.join("; "))
-    })
-}
-
 /// Abstain rather than invent: without a usable article nothing is written.
-fn covers(request: &ScriptRequest, plan: &Plan, dossier: &Dossier) -> bool {
+pub(crate) fn covers(request: &ScriptRequest, plan: &Plan, dossier: &Dossier) -> bool {
     let mut subjects = vec![request.topic.as_str()];
     subjects.extend(plan.queries.iter().map(|query| query.q.as_str()));
     !extractive::usable(&subjects, dossier).is_empty()
 }
 
-/// A long dossier is told by its hash.
-fn fingerprint(dossier: &Dossier) -> Result<String, Failure> {
-    let bytes = serde_json::to_vec(dossier).map_err(|error| {
-        Failure::give_up("dossier", format!("the dossier has no JSON form: {error}"))
+/// What is long is told by its hash.
+pub(crate) fn fingerprint(long: &impl Serialize) -> Result<String, Failure> {
+    let bytes = serde_json::to_vec(long).map_err(|error| {
+        Failure::give_up(
+            "step_input",
+            format!("a step's input has no JSON form: {error}"),
+        )
     })?;
     Ok(Sha256::digest(&bytes)
         .iter()
@@ -285,44 +268,12 @@ fn fingerprint(dossier: &Dossier) -> Result<String, Failure> {
         .collect())
 }
 
-/// A step's value with the time it took.
-#[derive(Serialize, Deserialize)]
-struct Timed<T> {
-    value: T,
-    started_at: Timestamp,
-    ms: u64,
-    /// Number of the attempt that finished it.
-    attempt: u32,
-}
-
-async fn timed<T>(
-    context: &Context,
-    step: &str,
-    work: impl Future<Output = Result<T, Failure>>,
-) -> Result<Timed<T>, Failure> {
-    // So that the job itself says what it is at, not its events alone.
-    let progress = Progress {
-        step: step.to_owned(),
-        current: 0,
-        total: 1,
-        message: None,
-    };
-    let started_at = context.now();
-    // Side by side: work that is paid for does not wait for a store that blinks.
-    let (told, value) = futures_util::join!(context.progress(&progress), work);
-    let value = value?;
-    told?;
-    let ms = context.now().as_millisecond() - started_at.as_millisecond();
-    Ok(Timed {
-        value,
-        started_at,
-        ms: u64::try_from(ms).unwrap_or(0),
-        attempt: context.job().attempt,
-    })
-}
-
 impl Run {
-    fn insufficient(&self, planned: &Done<Planned>, found: &Done<Dossier>) -> ScriptResult {
+    pub(crate) fn insufficient(
+        &self,
+        planned: &Done<Planned>,
+        found: &Done<Dossier>,
+    ) -> ScriptResult {
         let (planned, plan_timing) = (&planned.value, &planned.timing);
         let dossier = found.value.clone();
         let warnings = planned.degraded.iter().chain(&dossier.warnings);
@@ -388,7 +339,7 @@ impl Run {
         self.assemble(parts, plan)
     }
 
-    fn assemble(&self, parts: Parts, plan: &Plan) -> ScriptResult {
+    pub(crate) fn assemble(&self, parts: Parts, plan: &Plan) -> ScriptResult {
         let request = self.request.clone();
         let needs_two = matches!(request.script_type, ScriptType::News | ScriptType::Report);
         ScriptResult {
@@ -423,14 +374,17 @@ impl Run {
 }
 
 /// The steps that fell back, and `budget` where a limit of the job was met.
-fn degraded(fallbacks: &[(&str, &Option<Warning>)], warnings: &[Warning]) -> Vec<String> {
+pub(crate) fn degraded(
+    fallbacks: &[(&str, &Option<Warning>)],
+    warnings: &[Warning],
+) -> Vec<String> {
     let steps = fallbacks.iter().filter(|(_, why)| why.is_some());
     let budget = warnings.iter().any(fallback::is_budget).then_some("budget");
     let all = steps.map(|(step, _)| *step).chain(budget);
     all.map(str::to_owned).collect()
 }
 
-fn removed(checks: &Checks) -> Option<Warning> {
+pub(crate) fn removed(checks: &Checks) -> Option<Warning> {
     let marks = checks.unknown_citations;
     (marks > 0).then(|| Warning {
         code: "unknown_citation".to_owned(),
@@ -448,16 +402,16 @@ fn generator(draft: &Written, script: &Script, plan: &Plan, dossier: &Dossier) -
 }
 
 /// What differs between a written result and an abstention.
-struct Parts {
-    insufficient: bool,
-    generator: Generator,
-    script: Script,
-    checks: Checks,
-    dossier: Dossier,
-    timings: Vec<Timing>,
-    usage: Usage,
-    degraded: Vec<String>,
-    warnings: Vec<Warning>,
+pub(crate) struct Parts {
+    pub(crate) insufficient: bool,
+    pub(crate) generator: Generator,
+    pub(crate) script: Script,
+    pub(crate) checks: Checks,
+    pub(crate) dossier: Dossier,
+    pub(crate) timings: Vec<Timing>,
+    pub(crate) usage: Usage,
+    pub(crate) degraded: Vec<String>,
+    pub(crate) warnings: Vec<Warning>,
 }
 
 impl Parts {

@@ -22,12 +22,12 @@ const SENTENCES_MAX: usize = 12;
 
 /// What step `review` stores.
 #[derive(Debug, Clone, Default, Serialize, Deserialize)]
-pub(super) struct Reviewed {
+pub(crate) struct Reviewed {
     /// What stands in place of each reviewed sentence.
-    pub(super) lines: Vec<Line>,
-    pub(super) unknown_citations: usize,
-    pub(super) urls_removed: usize,
-    pub(super) warnings: Vec<Warning>,
+    pub(crate) lines: Vec<Line>,
+    pub(crate) unknown_citations: usize,
+    pub(crate) urls_removed: usize,
+    pub(crate) warnings: Vec<Warning>,
 }
 
 /// The sentences to review, judged: what the step's input is.
@@ -137,7 +137,7 @@ fn read(
 
 /// The script with the reviewed sentences in place. Where several in a row have
 /// no source, one line says so.
-pub(super) fn apply(script: &Script, reviewed: &Reviewed, plan: &Plan) -> Script {
+pub(crate) fn apply(script: &Script, reviewed: &Reviewed, plan: &Plan) -> Script {
     let mut sections = script.sections.clone();
     for section in &mut sections {
         for line in &mut section.lines {

@@ -150,7 +150,7 @@ pub(super) fn default_max_images() -> usize {
     10
 }
 
-pub(super) fn default_cache() -> bool {
+pub(crate) fn default_cache() -> bool {
     true
 }
 

@@ -19,17 +19,17 @@ const SHRINK: f64 = 0.6;
 
 /// What step `write` stores.
 #[derive(Debug, Clone, Serialize, Deserialize)]
-pub(super) struct Written {
-    pub(super) script: Script,
+pub(crate) struct Written {
+    pub(crate) script: Script,
     /// Whether a language model wrote it, or a part of it.
-    pub(super) by_llm: bool,
+    pub(crate) by_llm: bool,
     /// Model that answered, as the provider names it.
-    pub(super) model: Option<String>,
-    pub(super) unknown_citations: usize,
-    pub(super) urls_removed: usize,
-    pub(super) warnings: Vec<Warning>,
+    pub(crate) model: Option<String>,
+    pub(crate) unknown_citations: usize,
+    pub(crate) urls_removed: usize,
+    pub(crate) warnings: Vec<Warning>,
     /// Why the offline writer had to stand in, for all of it or for the rest.
-    pub(super) degraded: Option<Warning>,
+    pub(crate) degraded: Option<Warning>,
 }
 
 /// What the writer works from.
