@@ -34,7 +34,10 @@ pub(super) async fn instead_of(
 fn decide(error: &LlmError, request: &ScriptRequest, context: &Context) -> Result<(), Failure> {
     if let Some(after) = error.park() {
         return Err(Failure::Park {
-            reason: WaitReason::Limit,
+            reason: match &error.limit {
+                Some(limit) => WaitReason::LimitOf(limit.clone()),
+                None => WaitReason::Limit,
+            },
             after,
         });
     }
