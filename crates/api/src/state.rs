@@ -5,6 +5,7 @@ use std::sync::Arc;
 use lovage_core::broker::Broker;
 use lovage_core::catalog::Catalog;
 use lovage_core::clock::Clock;
+use lovage_core::limiter::{Limiter, MemoryLimiter};
 use lovage_core::payload::Payload;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio_util::sync::CancellationToken;
@@ -46,6 +47,7 @@ pub(crate) type Probe = Arc<dyn Fn() -> Result<(), String> + Send + Sync>;
 #[derive(Clone)]
 pub struct State {
     pub(crate) broker: Arc<dyn Broker>,
+    pub(crate) limiter: Arc<dyn Limiter>,
     pub(crate) catalog: Arc<Catalog>,
     pub(crate) renderer: Arc<dyn Render>,
     pub(crate) clock: Arc<dyn Clock>,
@@ -66,6 +68,7 @@ impl State {
     ) -> Self {
         Self {
             broker,
+            limiter: Arc::new(MemoryLimiter::new(Arc::clone(&clock))),
             catalog,
             renderer,
             clock,
@@ -74,6 +77,13 @@ impl State {
             draining: CancellationToken::new(),
             probes: Vec::new(),
         }
+    }
+
+    /// The same interface, showing the limits of `limiter`; without one there are none.
+    #[must_use]
+    pub fn with_limiter(mut self, limiter: Arc<dyn Limiter>) -> Self {
+        self.limiter = limiter;
+        self
     }
 
     /// The same interface, ready only while `probe` says so of `component`

@@ -1,7 +1,5 @@
 //! `lovage generate`: one script, here and now, through the real queue on the embedded store.
 
-use std::sync::Arc;
-
 use lovage_core::broker::{Broker, Enqueued, RedriveReply};
 use lovage_core::error::BrokerError;
 use lovage_core::id::JobId;
@@ -18,7 +16,7 @@ use tokio_util::sync::CancellationToken;
 use super::api::stopped;
 use super::{Flag, given, worker};
 use crate::args::Generate;
-use crate::compose;
+use crate::compose::{self, Store};
 use crate::config::Settings;
 use crate::exit::{self, Exit};
 use crate::view::out;
@@ -38,13 +36,14 @@ pub(crate) async fn run(args: &Generate, settings: Settings) -> Result<(), Exit>
         .as_deref()
         .map(|topic| input(args, topic))
         .transpose()?;
-    let broker = compose::embedded(&settings).await?;
+    let store = compose::embedded(&settings).await?;
+    let broker = store.broker.as_ref();
     let id = match (args.resume, input) {
-        (Some(id), _) => resume(broker.as_ref(), &settings, id.into()).await?,
-        (None, Some(input)) => enqueue(broker.as_ref(), &settings, input).await?,
+        (Some(id), _) => resume(broker, &settings, id.into()).await?,
+        (None, Some(input)) => enqueue(broker, &settings, input).await?,
         (None, None) => return Err(Exit::new(exit::USAGE, "expected a topic, or --resume ID")),
     };
-    let job = run_job(&settings, broker, id)
+    let job = run_job(&settings, &store, id)
         .await
         .map_err(|exit| exit.with_hint(&resume_hint(id)))?;
     let format = args
@@ -56,14 +55,15 @@ pub(crate) async fn run(args: &Generate, settings: Settings) -> Result<(), Exit>
 }
 
 /// Runs a worker on the job's queue until the job is final.
-async fn run_job(settings: &Settings, broker: Arc<dyn Broker>, id: JobId) -> Result<Job, Exit> {
-    let queue = get(broker.as_ref(), id).await?.asked.queue;
-    let worker = compose::worker(settings, broker.clone(), vec![queue])?;
+async fn run_job(settings: &Settings, store: &Store, id: JobId) -> Result<Job, Exit> {
+    let broker = store.broker.as_ref();
+    let queue = get(broker, id).await?.asked.queue;
+    let worker = compose::worker(settings, store, vec![queue])?;
     let stop = CancellationToken::new();
     let mut working = tokio::spawn(worker.run(stop.clone().cancelled_owned()));
     let followed = tokio::select! {
-        job = follow(broker.as_ref(), id) => job,
-        told = stopped() => interrupt(broker.as_ref(), settings, id, told).await,
+        job = follow(broker, id) => job,
+        told = stopped() => interrupt(broker, settings, id, told).await,
         ended = &mut working => {
             worker::ended(ended)?;
             return Err(Exit::new(exit::ERROR, "the worker ended before the job"));

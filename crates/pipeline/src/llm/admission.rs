@@ -32,6 +32,8 @@ const TTL_SLACK: Duration = Duration::from_secs(10);
 /// Up to this part of a wait is added, so that those told the same time do not
 /// come back together.
 const SPREAD: f64 = 0.2;
+/// Up to this is added to the time a job is parked for.
+const PARK_SPREAD: Duration = Duration::from_secs(5);
 /// The longest pause between two questions for a place among the calls in flight.
 const PLACE_PAUSE_MAX: Duration = Duration::from_secs(1);
 /// How long everybody leaves a provider alone that refused and named no time.
@@ -130,7 +132,7 @@ impl Gate {
                     let pause = pause(wait, turns).mul_f64(1.0 + jitter(SPREAD));
                     if ask.waited + pause > PARK_AFTER {
                         queued.waited += ask.waited;
-                        return Err(self.parked(wait.why, pause));
+                        return Err(self.parked(wait, jitter(1.0)));
                     }
                     tracing::debug!(limit = %self.name, why = wait.why.as_str(), ?pause, "call held back");
                     relay.waiting(pause, wait.why.as_str());
@@ -205,15 +207,19 @@ impl Gate {
         (answer.expect("the memory of this process answers"), true)
     }
 
-    fn parked(&self, why: Why, pause: Duration) -> LlmError {
-        // Longer than the bound, so that it is parked; look again in ten
-        // minutes at the latest, for a person may have raised the limit.
-        let after = pause.max(PARK_AFTER + Duration::from_millis(1));
-        let detail = format!("the limit {} is reached: {}", self.name, why.as_str());
+    /// Longer than a call is held for, so that the job is parked, and ten minutes
+    /// at the most: a person may have raised the limit by then.
+    fn parked(&self, wait: Wait, chance: f64) -> LlmError {
+        let least = PARK_AFTER + Duration::from_millis(1);
+        let after = wait.time.clamp(least, RETRY_AFTER_MAX) + PARK_SPREAD.mul_f64(chance);
+        let limit = format!("{} {}", self.name, wait.why.as_str());
         LlmError {
-            retry_after: Some(after.min(RETRY_AFTER_MAX)),
-            limit: Some(format!("{} {}", self.name, why.as_str())),
-            ..LlmError::new(LlmErrorKind::RateLimited, detail)
+            retry_after: Some(after),
+            limit: Some(limit.clone()),
+            ..LlmError::new(
+                LlmErrorKind::RateLimited,
+                format!("the limit {limit} is reached"),
+            )
         }
     }
 
