@@ -6,39 +6,12 @@ use lovage_core::broker::Broker;
 use lovage_core::catalog::Catalog;
 use lovage_core::clock::Clock;
 use lovage_core::limiter::{Limiter, MemoryLimiter};
-use lovage_core::payload::Payload;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio_util::sync::CancellationToken;
 
 use crate::config::ApiConfig;
 use crate::error::ApiError;
-
-/// A result in a format.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Rendered {
-    /// Media type of the body, such as `text/markdown; charset=utf-8`.
-    pub content_type: String,
-    /// The result.
-    pub body: Vec<u8>,
-}
-
-/// Shows results in other formats than the `json` every kind has.
-pub trait Render: Send + Sync + 'static {
-    /// The formats of a kind's results besides `json`.
-    fn formats(&self, kind: &str) -> Vec<&'static str>;
-
-    /// The result in `format`, one of [`Self::formats`]; nothing for another one.
-    /// May take its time: it is called off the async loop.
-    ///
-    /// # Errors
-    /// A sentence for the log when the result cannot be shown so.
-    fn render(
-        &self,
-        kind: &str,
-        result: &Payload,
-        format: &str,
-    ) -> Option<Result<Rendered, String>>;
-}
+use crate::render::Render;
 
 /// Says whether a part of the process can do its work; if not, why, for a person.
 pub(crate) type Probe = Arc<dyn Fn() -> Result<(), String> + Send + Sync>;

@@ -4,6 +4,7 @@ pub(crate) mod queue;
 
 use std::path::PathBuf;
 
+use clap::builder::PossibleValuesParser;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use uuid::Uuid;
 
@@ -97,8 +98,10 @@ pub(crate) struct Generate {
     #[arg(long, value_enum, default_value = "auto")]
     pub(crate) lang: Lang,
     /// Format of the script on stdout.
-    #[arg(short, long, value_enum, default_value = "markdown")]
-    pub(crate) output: Format,
+    #[arg(short, long, visible_alias = "format", value_name = "FORMAT", value_parser = script_formats(), default_value = "markdown")]
+    pub(crate) output: String,
+    #[command(flatten)]
+    pub(crate) graph: GraphOptions,
     /// Folder of the embedded store.
     #[arg(long, value_name = "DIR")]
     pub(crate) data: Option<String>,
@@ -224,11 +227,46 @@ pub(crate) struct Wait {
 pub(crate) struct ResultOf {
     /// The job's id.
     pub(crate) id: Uuid,
-    /// Format of the result; a job that is no script has json only.
-    #[arg(short, long, value_enum, default_value = "json")]
-    pub(crate) output: Format,
+    /// Format of the result: json, all, or one that its kind has.
+    #[arg(
+        short,
+        long,
+        visible_alias = "format",
+        value_name = "FORMAT",
+        default_value = "json"
+    )]
+    pub(crate) output: String,
+    #[command(flatten)]
+    pub(crate) graph: GraphOptions,
     #[command(flatten)]
     pub(crate) server: Server,
+}
+
+/// How a graph is shown.
+#[derive(Debug, Args)]
+pub(crate) struct GraphOptions {
+    /// With graph or all: the viewer it is shaped for, canonical, reactflow, cytoscape or d3.
+    #[arg(long = "for", value_name = "VIEWER")]
+    pub(crate) viewer: Option<String>,
+    /// With graph or all: a node for each line, too.
+    #[arg(long)]
+    pub(crate) lines: bool,
+}
+
+impl GraphOptions {
+    /// Those that were given, as the API names them.
+    pub(crate) fn given(&self) -> Vec<(String, String)> {
+        let viewer = self.viewer.clone().map(|viewer| ("for".to_owned(), viewer));
+        let lines = self.lines.then(|| ("lines".to_owned(), "true".to_owned()));
+        viewer.into_iter().chain(lines).collect()
+    }
+}
+
+/// The formats of a script.
+fn script_formats() -> PossibleValuesParser {
+    let own = lovage_pipeline::render::script();
+    let own = own.iter().map(|rendering| rendering.format);
+    PossibleValuesParser::new(own.chain(["json", "all"]))
 }
 
 /// Arguments of `watch`.
@@ -549,18 +587,5 @@ named!(
         Ko = "ko",
         /// English.
         En = "en",
-    }
-);
-named!(
-    /// Format of a result.
-    Format {
-        /// A report with sources and a timeline.
-        Markdown = "markdown",
-        /// Plain text to read in a chat.
-        Chat = "chat",
-        /// Nodes and edges.
-        Graph = "graph",
-        /// Everything.
-        Json = "json",
     }
 );

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use lovage_api::{ApiConfig, Render, Rendered, State};
+use lovage_api::{ApiConfig, FormatSpec, OptionSpec, Render, Rendered, State};
 use lovage_broker_redis::{RedisBroker, RedisConfig};
 use lovage_broker_sqlite::{SqliteBroker, SqliteConfig};
 use lovage_core::broker::Broker;
@@ -13,9 +13,9 @@ use lovage_core::payload::Payload;
 use lovage_pipeline::llm::{Llm, OpenAi, OpenAiConfig};
 use lovage_pipeline::net::{ClientSettings, GuardedClient};
 use lovage_pipeline::news::Research;
-use lovage_pipeline::render::{self, Format};
-use lovage_pipeline::script::types::ScriptResult;
-use lovage_pipeline::script::{self, Deps};
+use lovage_pipeline::render::Choice;
+use lovage_pipeline::script::Deps;
+use lovage_pipeline::{Kinds, Rendering};
 use lovage_worker::{Worker, WorkerConfig};
 use tokio::sync::Semaphore;
 use url::Url;
@@ -101,14 +101,12 @@ pub(crate) async fn embedded(settings: &Settings) -> Result<Store, Exit> {
 pub(crate) fn deps(settings: &Settings, limiter: Arc<dyn Limiter>) -> Result<Deps, Exit> {
     Ok(Deps {
         llm: llm(settings, limiter)?,
+        price: settings.llm.price,
         research: Arc::new(research(settings)?),
     })
 }
 
-fn llm(
-    settings: &Settings,
-    limiter: Arc<dyn Limiter>,
-) -> Result<Option<Arc<dyn Llm>>, Exit> {
+fn llm(settings: &Settings, limiter: Arc<dyn Limiter>) -> Result<Option<Arc<dyn Llm>>, Exit> {
     let llm = &settings.llm;
     let named = !llm.api_key.expose().is_empty() || settings.is_set("llm.base_url");
     let wanted = match llm.provider {
@@ -174,7 +172,7 @@ pub(crate) fn worker(
     };
     Ok(Worker::new(
         store.broker.clone(),
-        lovage_pipeline::handlers(deps(settings, store.limiter.clone())?),
+        kinds().handlers(&deps(settings, store.limiter.clone())?),
         clock(),
         config,
     ))
@@ -190,25 +188,27 @@ pub(crate) fn api(settings: &Settings, store: Store) -> State {
     };
     let state = State::new(
         store.broker,
-        Arc::new(lovage_pipeline::catalog()),
-        Arc::new(ScriptRender),
+        Arc::new(kinds().catalog()),
+        Arc::new(KindRender(kinds())),
         clock(),
         config,
     );
     state.with_limiter(store.limiter)
 }
 
-/// Renders scripts; results of other kinds are JSON only.
-pub(crate) struct ScriptRender;
+/// Every kind there is.
+pub(crate) fn kinds() -> Kinds {
+    Kinds::new(lovage_pipeline::standard())
+}
 
-impl Render for ScriptRender {
-    fn formats(&self, kind: &str) -> Vec<&'static str> {
-        let formats = Format::ALL.iter().filter(|format| **format != Format::Json);
-        if kind == script::KIND {
-            formats.map(|format| format.as_str()).collect()
-        } else {
-            Vec::new()
-        }
+/// Shows results in the formats that their kinds have.
+pub(crate) struct KindRender(pub(crate) Kinds);
+
+impl Render for KindRender {
+    fn formats(&self, kind: &str) -> Vec<FormatSpec> {
+        let entry = self.0.get(kind).into_iter();
+        let renderings = entry.flat_map(|entry| &entry.renderings);
+        renderings.map(spec).collect()
     }
 
     fn render(
@@ -216,19 +216,24 @@ impl Render for ScriptRender {
         kind: &str,
         result: &Payload,
         format: &str,
+        options: &[(&str, &str)],
     ) -> Option<Result<Rendered, String>> {
-        let format = format
-            .parse::<Format>()
-            .ok()
-            .filter(|_| kind == script::KIND)?;
-        let script = result.read::<ScriptResult>();
-        Some(
-            script
-                .map_err(|error| error.to_string())
-                .map(|script| Rendered {
-                    content_type: render::content_type(format).to_owned(),
-                    body: render::render(&script, format).into_bytes(),
-                }),
-        )
+        let rendering = self.0.rendering(kind, format)?;
+        let shown = rendering.show(result, options);
+        Some(shown.map(|body| Rendered {
+            content_type: rendering.content_type.to_owned(),
+            body,
+        }))
+    }
+}
+
+fn spec(rendering: &Rendering) -> FormatSpec {
+    let option = |choice: &Choice| OptionSpec {
+        name: choice.name,
+        values: choice.values,
+    };
+    FormatSpec {
+        name: rendering.format,
+        options: rendering.options.iter().map(option).collect(),
     }
 }

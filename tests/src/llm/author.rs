@@ -14,6 +14,9 @@ pub(super) fn reply(request: &Value) -> String {
     if wants_plan(request) {
         return plan(topic(&user)).to_string();
     }
+    if user.contains("\nSENTENCES\n") {
+        return corrections(&user);
+    }
     let script = script(&user);
     // A request that holds the beginning of the script asks for the rest of it.
     let begun = spoken(request, "assistant");
@@ -23,14 +26,14 @@ pub(super) fn reply(request: &Value) -> String {
     }
 }
 
-fn wants_plan(request: &Value) -> bool {
+pub(super) fn wants_plan(request: &Value) -> bool {
     let prompt = request["messages"].to_string();
     !request["response_format"].is_null()
         || (prompt.contains("sections") && prompt.contains("queries"))
 }
 
 /// Everything one role has said.
-fn spoken(request: &Value, role: &str) -> String {
+pub(super) fn spoken(request: &Value, role: &str) -> String {
     let messages = request["messages"].as_array();
     let texts = messages.into_iter().flatten();
     let texts = texts.filter(|message| message["role"] == role);
@@ -120,6 +123,22 @@ fn script(user: &str) -> String {
         sections.push(lines.join("\n"));
     }
     sections.join("\n\n") + "\n"
+}
+
+/// For each sentence under review, one that stands in the source it cites.
+fn corrections(user: &str) -> String {
+    let evidence = evidence(user);
+    let lines = user.lines().filter_map(|line| {
+        let (id, rest) = line.split_once(": ")?;
+        let cited = |source: &&Evidence| rest.contains(&format!("[{}]", source.id));
+        let number = id.strip_prefix('L')?;
+        let source = number
+            .parse::<u32>()
+            .ok()
+            .and(evidence.iter().find(cited))?;
+        Some(format!("{id}: {} [{}]", source.sentences[0], source.id))
+    });
+    lines.collect::<Vec<_>>().join("\n")
 }
 
 /// Headings the prompt asks for: lines `## …`, or `"heading": "…"` of an outline in JSON.

@@ -1,5 +1,8 @@
 //! `lovage generate`: one script, here and now, through the real queue on the embedded store.
 
+use std::sync::Arc;
+
+use lovage_api::{Chosen, Render, choose, show};
 use lovage_core::broker::{Broker, Enqueued, RedriveReply};
 use lovage_core::error::BrokerError;
 use lovage_core::id::JobId;
@@ -7,7 +10,6 @@ use lovage_core::job::{Job, NewJob};
 use lovage_core::limits;
 use lovage_core::payload::Payload;
 use lovage_core::status::Status;
-use lovage_pipeline::render::{self, Format};
 use lovage_pipeline::script::types::{ResultStatus, ScriptResult};
 use lovage_pipeline::script::{self, request};
 use serde_json::json;
@@ -16,7 +18,7 @@ use tokio_util::sync::CancellationToken;
 use super::api::stopped;
 use super::{Flag, given, worker};
 use crate::args::Generate;
-use crate::compose::{self, Store};
+use crate::compose::{self, KindRender, Store};
 use crate::config::Settings;
 use crate::exit::{self, Exit};
 use crate::view::out;
@@ -31,6 +33,10 @@ pub(crate) fn flags(args: &Generate) -> Vec<Flag> {
 
 pub(crate) async fn run(args: &Generate, settings: Settings) -> Result<(), Exit> {
     crate::telemetry::init_quiet(&settings.log);
+    let renderer: Arc<dyn Render> = Arc::new(KindRender(compose::kinds()));
+    let formats = renderer.formats(script::KIND);
+    let chosen = choose(&formats, &args.output, &args.graph.given())
+        .map_err(|unshown| Exit::new(exit::USAGE, unshown.to_string()))?;
     let input = args
         .topic
         .as_deref()
@@ -46,12 +52,7 @@ pub(crate) async fn run(args: &Generate, settings: Settings) -> Result<(), Exit>
     let job = run_job(&settings, &store, id)
         .await
         .map_err(|exit| exit.with_hint(&resume_hint(id)))?;
-    let format = args
-        .output
-        .as_str()
-        .parse()
-        .expect("both name the same formats");
-    print(&job, format)
+    print(&job, &renderer, &chosen).await
 }
 
 /// Runs a worker on the job's queue until the job is final.
@@ -185,8 +186,8 @@ async fn get(broker: &dyn Broker, id: JobId) -> Result<Job, Exit> {
         .ok_or_else(|| Exit::new(exit::ERROR, format!("job {id} is gone")))
 }
 
-fn print(job: &Job, format: Format) -> Result<(), Exit> {
-    let Some(result) = &job.result else {
+async fn print(job: &Job, renderer: &Arc<dyn Render>, chosen: &Chosen) -> Result<(), Exit> {
+    let Some(payload) = &job.result else {
         let error = job
             .error
             .as_ref()
@@ -196,13 +197,19 @@ fn print(job: &Job, format: Format) -> Result<(), Exit> {
             format!("{error}; {}", resume_hint(job.id)),
         ));
     };
-    let result: ScriptResult = result
+    let result: ScriptResult = payload
         .read()
         .map_err(|error| Exit::because("the result cannot be read", &error))?;
     for warning in &result.warnings {
         eprintln!("lovage: {}: {}", warning.code, warning.detail);
     }
-    out::print(render::render(&result, format))?;
+    if chosen.is_json() {
+        out::json(&result)?; // with its lines broken, for a person
+    } else {
+        let shown = show(renderer, script::KIND, payload, chosen).await;
+        let shown = shown.map_err(|unshown| Exit::new(exit::ERROR, unshown.to_string()))?;
+        out::print(shown.body)?;
+    }
     match result.status {
         ResultStatus::Ok | ResultStatus::Degraded => Ok(()),
         ResultStatus::InsufficientSources => Err(insufficient(&result)),

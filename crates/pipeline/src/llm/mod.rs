@@ -15,18 +15,17 @@ mod piece;
 mod price;
 mod relay;
 mod retry;
-mod secret;
 mod sse;
 mod think;
 mod wire;
 
+pub use crate::secret::Secret;
 pub use classify::classify;
 pub use estimate::tokens_estimate;
 pub use metered::{Metered, Queued, Spent};
 pub use openai::{CALLS_IN_FLIGHT, OpenAi, OpenAiConfig, SetupError};
 pub use price::Price;
 pub use retry::{Decision, PARK_AFTER, RETRY_AFTER_MAX, RetryPolicy, decide};
-pub use secret::Secret;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -145,6 +144,11 @@ pub trait Sink: Send + Sync {
     fn delta(&self, text: &str);
     /// Drop everything received so far: the answer starts anew.
     fn reset(&self);
+    /// Whether an answer that breaks half way is handed back, in the error's
+    /// `partial`, instead of being begun and paid for anew.
+    fn keeps_partial(&self) -> bool {
+        false
+    }
     /// The call is held back for this long by a limit of all workers: by its
     /// `rpm`, `tpm`, `concurrency`, `budget` or a `cooldown` of the provider.
     fn waiting(&self, _time: Duration, _why: &'static str) {}
@@ -164,7 +168,8 @@ pub trait Llm: Send + Sync {
     async fn complete(&self, request: &ChatRequest) -> Result<ChatResponse, LlmError>;
     /// As `complete`, handing on the text as it arrives.
     ///
-    /// When an answer breaks it is begun anew after `sink.reset()`. What the
+    /// When an answer breaks it is begun anew after `sink.reset()`, unless the
+    /// sink keeps what has come ([`Sink::keeps_partial`]). What the
     /// sink holds at the end is the text of the response (with a schema, the
     /// text in which the JSON was found), or the `partial` of the error.
     async fn stream(
@@ -259,6 +264,19 @@ pub enum LlmErrorKind {
     NotFound,
     /// Another 4xx.
     BadRequest,
+    /// No call was made, or it was stopped: the job's own budget does not allow it.
+    Budget(Limit),
+}
+
+/// A bound that a job has of its own.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Limit {
+    /// Of tokens.
+    Tokens,
+    /// Of US dollars.
+    Cost,
+    /// Of time.
+    Deadline,
 }
 
 impl LlmErrorKind {
@@ -281,6 +299,9 @@ impl LlmErrorKind {
             LlmErrorKind::Auth => "auth",
             LlmErrorKind::NotFound => "not_found",
             LlmErrorKind::BadRequest => "bad_request",
+            LlmErrorKind::Budget(Limit::Tokens) => "budget_tokens",
+            LlmErrorKind::Budget(Limit::Cost) => "budget_cost",
+            LlmErrorKind::Budget(Limit::Deadline) => "deadline",
         }
     }
 
@@ -302,7 +323,8 @@ impl LlmErrorKind {
             | LlmErrorKind::BadOutput
             | LlmErrorKind::Auth
             | LlmErrorKind::NotFound
-            | LlmErrorKind::BadRequest => false,
+            | LlmErrorKind::BadRequest
+            | LlmErrorKind::Budget(_) => false,
         }
     }
 }

@@ -218,6 +218,9 @@ impl OpenAi {
                 ladder::correction(&mut messages, answer, &error.detail);
                 continue;
             }
+            if error.partial.is_some() && relay.keeps_partial() {
+                return Err(error);
+            }
             tries += 1;
             match self.decide(&error, tries, elapsed) {
                 Decision::GiveUp => return Err(error),

@@ -29,6 +29,11 @@ impl Relay {
         self.sink.is_some()
     }
 
+    /// Whether a broken answer goes back to whoever listens.
+    pub(crate) fn keeps_partial(&self) -> bool {
+        self.sink.as_ref().is_some_and(|sink| sink.keeps_partial())
+    }
+
     /// Takes back what was handed on.
     pub(crate) fn reset(&mut self) {
         if let Some(sink) = &self.sink

@@ -16,12 +16,17 @@ pub const DOWNLOADS: usize = 5;
 /// Longest address that is asked for.
 pub const URL_BYTES_MAX: usize = 2_048;
 
+/// Addresses of one name that are tried; the others are judged and left.
+pub const ADDRESSES_MAX: usize = 8;
+
 /// Decoded bytes of an article page.
 pub const HTML_BYTES_MAX: usize = 3_000_000;
 /// Decoded bytes of a feed.
 pub const FEED_BYTES_MAX: usize = 3_000_000;
 /// Decoded bytes of a robots.txt.
 pub const ROBOTS_BYTES_MAX: usize = 500_000;
+/// Decoded bytes of what a search service says.
+pub const ANSWER_BYTES_MAX: usize = 1_000_000;
 
 // A page that connects late and then falls silent must still end by its own
 // read timeout, which names the cause, before the total one cuts it.

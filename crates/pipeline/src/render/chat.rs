@@ -5,7 +5,7 @@ use crate::script::types::{Line, ResultStatus, ScriptResult, Source};
 use super::words::{Words, day, is_doubtful, one_line, words};
 
 /// Banner, title, sections with numbered citations, sources, one line of facts.
-pub(crate) fn chat(result: &ScriptResult) -> String {
+pub fn chat(result: &ScriptResult) -> String {
     let words = words(result);
     let mut text = format!(
         "{}\n\n{}\n",

@@ -10,7 +10,7 @@ const TIMELINE_ENTRIES_MAX: usize = 12;
 const TIMELINE_CHARS_MAX: usize = 60;
 
 /// The report.
-pub(crate) fn markdown(result: &ScriptResult) -> String {
+pub fn markdown(result: &ScriptResult) -> String {
     let words = words(result);
     let mut text = front_matter(result);
     text.push_str(&format!(
@@ -235,7 +235,7 @@ fn link(label: &str, source: Option<&Source>) -> String {
 
 /// Text as text: no Markdown, no HTML, no address that a viewer would link,
 /// one line.
-fn escape(text: &str) -> String {
+pub(crate) fn escape(text: &str) -> String {
     let mut escaped = String::new();
     for c in one_line(text).chars() {
         match c {

@@ -2,27 +2,35 @@
 //!
 //! `recipe.rs` has the steps in the order they run; each step is one file.
 
+pub(crate) mod draft;
 pub mod evidence;
-mod fallback;
+pub(crate) mod fallback;
 pub(crate) mod hangul;
+pub(crate) mod ledger;
+pub(crate) mod length;
 mod number;
 pub mod parse;
-mod plan;
+pub(crate) mod plan;
 pub mod prompt;
-mod recipe;
+pub(crate) mod recipe;
 mod relay;
 pub mod request;
 mod research;
+pub(crate) mod review;
+pub(crate) mod timed;
 pub mod types;
 mod usage;
 pub mod verify;
-mod write;
+pub(crate) mod write;
 
 use std::sync::Arc;
 use std::time::Duration;
 
 use lovage_workflow::{InputError, Kind, KindSpec};
-use serde_json::Value;
+use serde_json::{Value, json};
+
+use crate::kind::KindEntry;
+use crate::render;
 
 pub use recipe::{Deps, ScriptHandler};
 
@@ -30,6 +38,12 @@ pub use recipe::{Deps, ScriptHandler};
 pub const KIND: &str = "script.generate";
 /// Longest run of one attempt: all steps at their slowest, and some.
 const TIMEOUT: Duration = Duration::from_secs(15 * 60);
+
+/// The kind.
+pub fn entry() -> KindEntry {
+    let example = json!({"topic": "Lumen Bay tidal battery", "type": "news"});
+    KindEntry::new(spec(), example, |deps| ScriptHandler::new(deps.clone())).shown(render::script())
+}
 
 /// What the queue has to know of the kind.
 pub fn spec() -> KindSpec {
