@@ -38,6 +38,7 @@ pub mod invariant;
 pub mod job;
 pub mod lease;
 pub mod lifecycle;
+pub mod limiter;
 pub mod limits;
 pub mod outcome;
 pub mod payload;

@@ -18,7 +18,7 @@ use tokio_util::sync::CancellationToken;
 use super::api::stopped;
 use super::{Flag, given, worker};
 use crate::args::Generate;
-use crate::compose::{self, KindRender};
+use crate::compose::{self, KindRender, Store};
 use crate::config::Settings;
 use crate::exit::{self, Exit};
 use crate::view::out;
@@ -42,27 +42,29 @@ pub(crate) async fn run(args: &Generate, settings: Settings) -> Result<(), Exit>
         .as_deref()
         .map(|topic| input(args, topic))
         .transpose()?;
-    let broker = compose::embedded(&settings).await?;
+    let store = compose::embedded(&settings).await?;
+    let broker = store.broker.as_ref();
     let id = match (args.resume, input) {
-        (Some(id), _) => resume(broker.as_ref(), &settings, id.into()).await?,
-        (None, Some(input)) => enqueue(broker.as_ref(), &settings, input).await?,
+        (Some(id), _) => resume(broker, &settings, id.into()).await?,
+        (None, Some(input)) => enqueue(broker, &settings, input).await?,
         (None, None) => return Err(Exit::new(exit::USAGE, "expected a topic, or --resume ID")),
     };
-    let job = run_job(&settings, broker, id)
+    let job = run_job(&settings, &store, id)
         .await
         .map_err(|exit| exit.with_hint(&resume_hint(id)))?;
     print(&job, &renderer, &chosen).await
 }
 
 /// Runs a worker on the job's queue until the job is final.
-async fn run_job(settings: &Settings, broker: Arc<dyn Broker>, id: JobId) -> Result<Job, Exit> {
-    let queue = get(broker.as_ref(), id).await?.asked.queue;
-    let worker = compose::worker(settings, broker.clone(), vec![queue])?;
+async fn run_job(settings: &Settings, store: &Store, id: JobId) -> Result<Job, Exit> {
+    let broker = store.broker.as_ref();
+    let queue = get(broker, id).await?.asked.queue;
+    let worker = compose::worker(settings, store, vec![queue])?;
     let stop = CancellationToken::new();
     let mut working = tokio::spawn(worker.run(stop.clone().cancelled_owned()));
     let followed = tokio::select! {
-        job = follow(broker.as_ref(), id) => job,
-        told = stopped() => interrupt(broker.as_ref(), settings, id, told).await,
+        job = follow(broker, id) => job,
+        told = stopped() => interrupt(broker, settings, id, told).await,
         ended = &mut working => {
             worker::ended(ended)?;
             return Err(Exit::new(exit::ERROR, "the worker ended before the job"));
