@@ -10,8 +10,12 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use jiff::Timestamp;
 use lovage_pipeline::net::{CorpusFetcher, Fetch, FetchError, Page, Request, Want};
-use lovage_pipeline::news::{Hit, NewsSource, Research, ResearchWatch, SearchError};
-use lovage_pipeline::script::types::{Article, Corpus, Dossier, PlannedQuery, Source, Verdict};
+use lovage_pipeline::news::{
+    Finds, Inquiry, NewsSource, Query, Research, ResearchWatch, SearchError, feeds,
+};
+use lovage_pipeline::script::types::{
+    Article, Corpus, Domains, Dossier, PlannedQuery, Since, Source, Verdict,
+};
 use serde::Deserialize;
 use url::Url;
 
@@ -63,9 +67,16 @@ fn queries(topic: &str) -> Vec<PlannedQuery> {
 }
 
 async fn run_with(research: &Research, topic: &str, seeds: &[Url]) -> Dossier {
-    research
-        .run(topic, &queries(topic), seeds, 12, now(), &())
-        .await
+    let inquiry = Inquiry {
+        topic,
+        queries: &queries(topic),
+        seed_urls: seeds,
+        max_sources: 12,
+        since: Since::default(),
+        domains: &Domains::default(),
+        now: now(),
+    };
+    research.run(&inquiry, &()).await
 }
 
 async fn run(topic: &str) -> Dossier {
@@ -372,7 +383,7 @@ impl NewsSource for Broken {
     fn name(&self) -> &str {
         "broken"
     }
-    async fn search(&self, _: &PlannedQuery) -> Result<Vec<Hit>, SearchError> {
+    async fn search(&self, _: &Query) -> Result<Finds, SearchError> {
         match self.0.clone() {
             Some(error) => Err(error),
             None => std::future::pending().await,
@@ -446,7 +457,8 @@ impl Fetch for Web {
 }
 
 fn live(web: &Arc<Web>) -> Research {
-    Research::live(CorpusFetcher::feeds(), Arc::clone(web) as Arc<dyn Fetch>)
+    let fetch = Arc::clone(web) as Arc<dyn Fetch>;
+    Research::live(feeds(CorpusFetcher::feeds(), &fetch), fetch)
 }
 
 #[tokio::test(start_paused = true)]
