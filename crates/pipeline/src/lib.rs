@@ -4,6 +4,7 @@
 //! world is a `workflow::Context`, a language model and a door to the network.
 
 pub mod extractive;
+mod kind;
 pub mod llm;
 pub mod net;
 pub mod news;
@@ -11,16 +12,9 @@ pub mod render;
 pub mod script;
 pub mod secret;
 
-use lovage_workflow::{Catalog, Handlers};
+pub use kind::{KindEntry, Kinds, Rendering};
 
-use script::{Deps, ScriptHandler};
-
-/// The kinds of this crate. To add one, add its spec here and its handler below.
-pub fn catalog() -> Catalog {
-    Catalog::new([script::spec()])
-}
-
-/// What runs them.
-pub fn handlers(deps: Deps) -> Handlers {
-    Handlers::new().with(script::KIND, ScriptHandler::new(deps))
+/// The kinds of this crate, one line each; [`Kinds::new`] makes a system of them.
+pub fn standard() -> Vec<KindEntry> {
+    vec![script::entry()]
 }

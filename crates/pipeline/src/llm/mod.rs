@@ -5,11 +5,13 @@
 //! comes back as an [`LlmError`] is for the caller to decide, by its kind.
 
 mod classify;
+pub mod estimate;
 mod incoming;
 mod ladder;
 mod metered;
 mod openai;
 mod piece;
+mod price;
 mod relay;
 mod retry;
 mod sse;
@@ -18,8 +20,10 @@ mod wire;
 
 pub use crate::secret::Secret;
 pub use classify::classify;
+pub use estimate::tokens_estimate;
 pub use metered::{Metered, Spent};
 pub use openai::{CALLS_IN_FLIGHT, OpenAi, OpenAiConfig, SetupError};
+pub use price::Price;
 pub use retry::{Decision, PARK_AFTER, RETRY_AFTER_MAX, RetryPolicy, decide};
 
 use std::sync::Arc;
