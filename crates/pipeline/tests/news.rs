@@ -67,16 +67,26 @@ fn queries(topic: &str) -> Vec<PlannedQuery> {
 }
 
 async fn run_with(research: &Research, topic: &str, seeds: &[Url]) -> Dossier {
+    run_watched(research, topic, seeds, 12, &()).await
+}
+
+async fn run_watched(
+    research: &Research,
+    topic: &str,
+    seeds: &[Url],
+    max_sources: usize,
+    watch: &dyn ResearchWatch,
+) -> Dossier {
     let inquiry = Inquiry {
         topic,
         queries: &queries(topic),
         seed_urls: seeds,
-        max_sources: 12,
+        max_sources,
         since: Since::default(),
         domains: &Domains::default(),
         now: now(),
     };
-    research.run(&inquiry, &()).await
+    research.run(&inquiry, watch).await
 }
 
 async fn run(topic: &str) -> Dossier {
@@ -329,7 +339,7 @@ async fn at_most_max_sources_pages_are_read_and_named_ones_first() {
     ]
     .map(|seed| Url::parse(seed).unwrap());
     let research = Research::sample();
-    let one = research.run(KO, &queries(KO), &seeds, 1, now(), &()).await;
+    let one = run_watched(&research, KO, &seeds, 1, &()).await;
     assert_eq!(by_id(&one).keys().collect::<Vec<_>>(), ["ko1"]);
     assert_eq!(one.warnings[0].code, "seed_not_read");
 }
@@ -351,9 +361,7 @@ impl ResearchWatch for Watched {
 async fn progress_is_told_page_by_page() {
     let watched = Watched::default();
     let research = Research::sample();
-    let dossier = research
-        .run(EN, &queries(EN), &[], 12, now(), &watched)
-        .await;
+    let dossier = run_watched(&research, EN, &[], 12, &watched).await;
     let (hits, told) = watched.0.into_inner().unwrap();
     assert!(hits >= dossier.articles.len());
     let expected: Vec<(usize, usize)> = (1..=hits).map(|done| (done, hits)).collect();

@@ -111,7 +111,8 @@ pub(crate) async fn follow(
 
 async fn look_for(lead: &RankedLead, of: &dyn NewsSource, query: Query) -> Vec<Hit> {
     let found = timeout(SEARCH_TIMEOUT, of.search(&query)).await;
-    let mut hits = found.ok().and_then(Result::ok).unwrap_or_default().hits;
-    hits.retain(|hit| lead.fits(hit) && query.admits(hit));
+    let finds = found.ok().and_then(Result::ok).unwrap_or_default();
+    let mut hits = finds.admitted(&query).hits;
+    hits.retain(|hit| lead.fits(hit));
     hits
 }

@@ -10,6 +10,8 @@ use regex::{Captures, Regex};
 use super::date;
 
 const DAY: SignedDuration = SignedDuration::from_hours(24);
+/// Older than anything that has been published online.
+const AGE_MAX: SignedDuration = SignedDuration::from_hours(24 * 365 * 50);
 const MONTHS: [&str; 12] = [
     "jan", "feb", "mar", "apr", "may", "jun", "jul", "aug", "sep", "oct", "nov", "dec",
 ];
@@ -105,7 +107,7 @@ fn age(text: &str) -> Option<SignedDuration> {
         "month" | "개월" | "달" => DAY * 30,
         _ => DAY * 365,
     };
-    unit.checked_mul(count)
+    unit.checked_mul(count).filter(|age| *age <= AGE_MAX)
 }
 
 fn written(text: &str, korean: bool) -> Option<Published> {

@@ -4,7 +4,6 @@
 use std::collections::HashSet;
 
 use super::{Hit, Query};
-use crate::news::limits::HITS_MAX;
 use crate::news::token::tokens;
 
 /// Share of a query's tokens that an entry must hold. Low, because a headline
@@ -42,8 +41,7 @@ impl Listing {
             b.total_cmp(a)
                 .then_with(|| other.published.cmp(&one.published))
         });
-        let best = matching.into_iter().take(HITS_MAX);
-        best.map(|(_, hit)| hit.clone()).collect()
+        matching.into_iter().map(|(_, hit)| hit.clone()).collect()
     }
 }
 

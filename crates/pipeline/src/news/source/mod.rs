@@ -24,7 +24,9 @@ use jiff::{SignedDuration, Timestamp};
 use url::Url;
 
 use super::canon::bare_host;
+use super::limits::HITS_MAX;
 use super::published::Published;
+use super::token::is_korean;
 use crate::net::FetchError;
 use crate::script::types::{Domains, PlannedQuery, Since};
 
@@ -82,6 +84,16 @@ pub struct Finds {
     pub leads: Vec<Lead>,
 }
 
+impl Finds {
+    /// What of it the query admits, and no more than one list may hold.
+    pub(crate) fn admitted(mut self, query: &Query) -> Self {
+        self.hits.retain(|hit| query.admits(hit));
+        self.hits.truncate(HITS_MAX);
+        self.leads.truncate(HITS_MAX);
+        self
+    }
+}
+
 impl From<Vec<Hit>> for Finds {
     fn from(hits: Vec<Hit>) -> Self {
         Self {
@@ -121,6 +133,16 @@ impl Query {
         }
     }
 
+    /// A query in the language of its words, for anything of the last week.
+    pub fn about(words: &str, now: Timestamp) -> Self {
+        let planned = PlannedQuery {
+            q: words.to_owned(),
+            lang: if is_korean(words) { "ko" } else { "en" }.to_owned(),
+            why: String::new(),
+        };
+        Self::of(&planned, now, Since::default(), &Domains::default())
+    }
+
     /// Whether it asks for Korean pages.
     pub fn is_korean(&self) -> bool {
         self.lang == "ko"
@@ -139,7 +161,7 @@ impl Query {
 
     /// Whether a page may be found: not too old, as far as its source knows,
     /// and on a site that may be read.
-    pub(crate) fn admits(&self, hit: &Hit) -> bool {
+    fn admits(&self, hit: &Hit) -> bool {
         let host = hit.url.host_str().unwrap_or_default();
         let recent = |published: Published| published.latest() >= self.oldest();
         (!self.ages || hit.published.is_none_or(recent)) && may_be_read(&self.domains, host)
@@ -215,7 +237,8 @@ pub trait NewsSource: Send + Sync {
         usize::MAX
     }
 
-    /// Pages for a query, best first. Finding none is not an error.
+    /// Pages for a query, best first. Finding none is not an error. Some may be
+    /// older, or on other sites, than the query allows: they are left out later.
     ///
     /// # Errors
     /// When the source cannot be asked or understood.
@@ -226,7 +249,7 @@ pub trait NewsSource: Send + Sync {
     /// # Errors
     /// As [`NewsSource::search`].
     async fn check(&self, query: &Query) -> Result<Trial, SearchError> {
-        let found = self.search(query).await?;
+        let found = self.search(query).await?.admitted(query);
         let times = found.hits.iter().map(|hit| hit.published);
         let leads = found.leads.iter().map(|lead| lead.published);
         Ok(Trial {

@@ -16,7 +16,7 @@ use super::text::{complaint, plain};
 use super::turns::Turns;
 use super::{Finds, Hit, NewsSource, Query, SearchError};
 use crate::net::{Fetch, Page, Request, Want};
-use crate::news::limits::{ANSWERS_KEPT, HITS_MAX, SERVICE_OFF};
+use crate::news::limits::{ANSWERS_KEPT, SERVICE_OFF};
 use crate::news::published;
 use crate::news::token::is_korean;
 use crate::secret::Secret;
@@ -231,11 +231,7 @@ impl NewsSource for Service {
     }
 
     async fn search(&self, query: &Query) -> Result<Finds, SearchError> {
-        let mut finds = (self.spec.search)(self, query).await?;
-        finds.hits.retain(|hit| query.admits(hit));
-        finds.hits.truncate(HITS_MAX);
-        finds.leads.truncate(HITS_MAX);
-        Ok(finds)
+        (self.spec.search)(self, query).await
     }
 }
 
