@@ -12,8 +12,9 @@ use super::token::{is_korean, tokens};
 use crate::script::types::Domains;
 
 /// Share of the shorter headline's tokens that both hold when they tell of the
-/// same thing. Sites change their headlines, mostly at the end.
-const SAME_MIN: f64 = 0.6;
+/// same thing: above what all headlines on one topic share, and below one, as
+/// sites change their headlines.
+const SAME_MIN: f64 = 0.75;
 /// Fewer tokens than this say nothing about sameness.
 const TOKENS_MIN: usize = 2;
 

@@ -111,7 +111,9 @@ async fn ask(source: usize, of: &dyn NewsSource, queries: &[Query]) -> Vec<Answe
             Answer {
                 query,
                 source,
-                finds: finds.unwrap_or(Err(late)).map(|finds| finds.admitted(asked)),
+                finds: finds
+                    .unwrap_or(Err(late))
+                    .map(|finds| finds.admitted(asked)),
             }
         })
         .collect();

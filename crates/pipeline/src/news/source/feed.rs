@@ -139,7 +139,10 @@ impl NewsSource for FeedSource {
         let listing = self.listing(query.now).await?;
         let times = listing.hits().filter_map(|hit| hit.published);
         Ok(Trial {
-            hits: Finds::from(listing.matching(query)).admitted(query).hits.len(),
+            hits: Finds::from(listing.matching(query))
+                .admitted(query)
+                .hits
+                .len(),
             entries: Some(listing.hits().len()),
             newest: times.map(|time| time.at).max(),
         })

@@ -270,7 +270,7 @@ fn read_json(body: &Bytes) -> Result<Value, NotJson> {
         Ok(value) => return Ok(value),
         Err(error) => error,
     };
-    if !body.trim_ascii_start().starts_with(b"{") {
+    if !matches!(body.trim_ascii_start().first(), Some(b'{' | b'[')) {
         return Err(NotJson::Text(String::from_utf8_lossy(body).into_owned()));
     }
     // Headlines are sent with raw line ends in them, which JSON forbids.
