@@ -1,6 +1,7 @@
 //! The command line.
 
 pub(crate) mod queue;
+pub(crate) mod sources;
 
 use std::path::PathBuf;
 
@@ -9,6 +10,7 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 use uuid::Uuid;
 
 use self::queue::{DeadAction, QueueAction};
+use self::sources::SourcesAction;
 
 /// A job queue and worker system for long, costly LLM jobs.
 #[derive(Debug, Parser)]
@@ -64,6 +66,12 @@ pub(crate) enum Command {
         /// What to do with them.
         #[command(subcommand)]
         action: DeadAction,
+    },
+    /// Try the news sources.
+    Sources {
+        /// What to do with them.
+        #[command(subcommand)]
+        action: SourcesAction,
     },
     /// Measure this machine: the queue, and the Redis floor in the same run.
     Bench(Bench),
