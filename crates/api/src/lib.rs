@@ -8,6 +8,7 @@ mod body;
 mod config;
 mod convert;
 mod error;
+mod estimate;
 mod fields;
 mod idempotency;
 mod limits;
