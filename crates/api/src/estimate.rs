@@ -29,11 +29,12 @@ pub(crate) async fn answer(
     let input: Value = new.input.read().expect("an input that was checked is JSON");
     // A batch of many inputs takes a while: not on the loop.
     let made = tokio::task::spawn_blocking(move || estimate(&input)).await;
-    let view = made.map_or_else(|_| unknown(kind.clone()), |made| known(kind.clone(), made));
+    let view = made.map_or_else(|_| unknown(kind.clone()), |made| view(kind.clone(), made));
     Ok(Json(view).into_response())
 }
 
-fn known(kind: String, estimate: Estimate) -> EstimateView {
+/// An estimate as it crosses HTTP.
+pub fn view(kind: String, estimate: Estimate) -> EstimateView {
     let total = estimate.total();
     EstimateView {
         kind,

@@ -4,6 +4,7 @@
 //! It retries, waits and steps down to what a model supports by itself; what
 //! comes back as an [`LlmError`] is for the caller to decide, by its kind.
 
+mod admission;
 mod classify;
 pub mod estimate;
 mod incoming;
@@ -21,7 +22,7 @@ mod wire;
 pub use crate::secret::Secret;
 pub use classify::classify;
 pub use estimate::tokens_estimate;
-pub use metered::{Metered, Spent};
+pub use metered::{Metered, Queued, Spent};
 pub use openai::{CALLS_IN_FLIGHT, OpenAi, OpenAiConfig, SetupError};
 pub use price::Price;
 pub use retry::{Decision, PARK_AFTER, RETRY_AFTER_MAX, RetryPolicy, decide};
@@ -105,6 +106,8 @@ pub struct ChatResponse {
     pub model: Option<String>,
     /// Calls made for this answer, retries included.
     pub calls: u32,
+    /// What they waited for before they were made.
+    pub queued: Queued,
 }
 
 /// Tokens of one or more calls; `None` is unknown.
@@ -146,6 +149,9 @@ pub trait Sink: Send + Sync {
     fn keeps_partial(&self) -> bool {
         false
     }
+    /// The call is held back for this long by a limit of all workers: by its
+    /// `rpm`, `tpm`, `concurrency`, `budget` or a `cooldown` of the provider.
+    fn waiting(&self, _time: Duration, _why: &'static str) {}
 }
 
 /// A language model.
@@ -187,6 +193,8 @@ pub struct LlmError {
     pub detail: String,
     /// How long the provider asked to wait, where it did.
     pub retry_after: Option<Duration>,
+    /// Which limit of ours held the call back, where it was one.
+    pub limit: Option<String>,
     /// HTTP status, where there was one.
     pub status: Option<u16>,
     /// What came of the answer before it broke or was cut; never empty.
@@ -202,6 +210,7 @@ impl LlmError {
             kind,
             detail: detail.into(),
             retry_after: None,
+            limit: None,
             status: None,
             partial: None,
             spent: Box::default(),
