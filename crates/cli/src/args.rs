@@ -1,5 +1,6 @@
 //! The command line.
 
+pub(crate) mod limit;
 pub(crate) mod queue;
 
 use std::path::PathBuf;
@@ -8,6 +9,7 @@ use clap::builder::PossibleValuesParser;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use uuid::Uuid;
 
+use self::limit::LimitAction;
 use self::queue::{DeadAction, QueueAction};
 
 /// A job queue and worker system for long, costly LLM jobs.
@@ -58,6 +60,12 @@ pub(crate) enum Command {
         /// What to do with them.
         #[command(subcommand)]
         action: QueueAction,
+    },
+    /// Show and set what accounts with providers may use, for all workers.
+    Limit {
+        /// What to do with them.
+        #[command(subcommand)]
+        action: LimitAction,
     },
     /// Show jobs that failed, run them again.
     Dead {
