@@ -19,6 +19,7 @@ mod history;
 mod http;
 mod limits;
 mod process;
+mod quota;
 mod readme;
 mod records;
 mod redis;

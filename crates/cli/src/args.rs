@@ -1,5 +1,6 @@
 //! The command line.
 
+pub(crate) mod limit;
 pub(crate) mod queue;
 pub(crate) mod sources;
 
@@ -9,6 +10,7 @@ use clap::builder::PossibleValuesParser;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use uuid::Uuid;
 
+use self::limit::LimitAction;
 use self::queue::{DeadAction, QueueAction};
 use self::sources::SourcesAction;
 
@@ -60,6 +62,12 @@ pub(crate) enum Command {
         /// What to do with them.
         #[command(subcommand)]
         action: QueueAction,
+    },
+    /// Show and set what accounts with providers may use, for all workers.
+    Limit {
+        /// What to do with them.
+        #[command(subcommand)]
+        action: LimitAction,
     },
     /// Show jobs that failed, run them again.
     Dead {

@@ -9,6 +9,7 @@ mod dead;
 mod document;
 mod enqueue;
 mod generate;
+mod limit;
 mod list;
 mod queue;
 mod remote;
@@ -21,6 +22,7 @@ mod worker;
 
 use lovage_core::error::chain;
 
+use crate::args::limit::LimitAction;
 use crate::args::queue::{DeadAction, QueueAction};
 use crate::args::sources::SourcesAction;
 use crate::args::{Cli, Command, ConfigAction};
@@ -49,6 +51,10 @@ pub(crate) async fn run(cli: Cli) -> Result<(), Exit> {
             QueueAction::Pause(args) => queue::pause(&args).await,
             QueueAction::Resume(args) => queue::resume(&args).await,
             QueueAction::Limit(args) => queue::limit(&args).await,
+        },
+        Command::Limit { action } => match action {
+            LimitAction::Ls(args) => limit::list(&args).await,
+            LimitAction::Set(args) => limit::set(&args).await,
         },
         Command::Dead { action } => match action {
             DeadAction::Ls(args) => dead::list(args).await,
