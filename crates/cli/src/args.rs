@@ -57,6 +57,8 @@ pub(crate) enum Command {
     Retry(Target),
     /// Give a job a value that it waits for, now or later.
     Signal(Signal),
+    /// List the kinds of jobs, each with an input to begin from.
+    Kinds(Kinds),
     /// Show queues, pause and limit them.
     Queue {
         /// What to do with them.
@@ -363,6 +365,14 @@ pub(crate) struct List {
     pub(crate) output: Output,
     #[command(flatten)]
     pub(crate) server: Server,
+}
+
+/// Arguments of `kinds`.
+#[derive(Debug, Args)]
+pub(crate) struct Kinds {
+    /// How to print them.
+    #[arg(short, long, value_enum, default_value = "table")]
+    pub(crate) output: Output,
 }
 
 /// Arguments of `signal`.

@@ -9,6 +9,7 @@ mod dead;
 mod document;
 mod enqueue;
 mod generate;
+mod kinds;
 mod limit;
 mod list;
 mod queue;
@@ -46,6 +47,7 @@ pub(crate) async fn run(cli: Cli) -> Result<(), Exit> {
         Command::Cancel(args) => remote::cancel(&args).await,
         Command::Retry(args) => remote::retry(&args).await,
         Command::Signal(args) => remote::signal(&args).await,
+        Command::Kinds(args) => kinds::run(&args),
         Command::Queue { action } => match action {
             QueueAction::Ls(args) => queue::list(&args).await,
             QueueAction::Pause(args) => queue::pause(&args).await,
