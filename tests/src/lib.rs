@@ -76,7 +76,10 @@
 //!   `redis-server`, and what a case is given.
 //! - [`llm`]: a stand-in for a language model's API; [`services`]: one for the
 //!   search services that news research asks.
+//! - `browser` (feature `browser`): a headless Chromium.
 
+#[cfg(feature = "browser")]
+pub mod browser;
 pub mod clock;
 pub mod conformance;
 pub mod faults;

@@ -2,17 +2,19 @@
 
 use std::sync::Arc;
 
-use lovage_api::{ApiConfig, Render, Rendered, State};
+use lovage_api::{ApiConfig, FormatSpec, OptionSpec, Render, Rendered, State};
 use lovage_broker_redis::{RedisBroker, RedisConfig};
 use lovage_broker_sqlite::{SqliteBroker, SqliteConfig};
 use lovage_core::broker::Broker;
 use lovage_core::clock::{Clock, SystemClock};
-use lovage_core::id::QueueName;
+use lovage_core::id::{QueueName, WorkerId};
+use lovage_core::limiter::Limiter;
 use lovage_core::payload::Payload;
-use lovage_pipeline::Kinds;
 use lovage_pipeline::llm::{Llm, OpenAi, OpenAiConfig};
 use lovage_pipeline::news::Research;
+use lovage_pipeline::render::Choice;
 use lovage_pipeline::script::Deps;
+use lovage_pipeline::{Kinds, Rendering};
 use lovage_worker::{Worker, WorkerConfig};
 use tokio::sync::Semaphore;
 
@@ -25,8 +27,27 @@ pub(crate) fn clock() -> Arc<dyn Clock> {
     Arc::new(SystemClock)
 }
 
+/// One store, as those that use it see it.
+#[derive(Clone)]
+pub(crate) struct Store {
+    /// Keeps jobs.
+    pub(crate) broker: Arc<dyn Broker>,
+    /// Admits calls to providers.
+    pub(crate) limiter: Arc<dyn Limiter>,
+}
+
+impl Store {
+    fn new<T: Broker + Limiter>(store: T) -> Self {
+        let store = Arc::new(store);
+        Self {
+            broker: store.clone(),
+            limiter: store,
+        }
+    }
+}
+
 /// The store the settings name: Redis when there is a URL, else the embedded one.
-pub(crate) async fn broker(settings: &Settings) -> Result<Arc<dyn Broker>, Exit> {
+pub(crate) async fn store(settings: &Settings) -> Result<Store, Exit> {
     if settings.store.url.expose().is_empty() {
         embedded(settings).await
     } else {
@@ -34,7 +55,7 @@ pub(crate) async fn broker(settings: &Settings) -> Result<Arc<dyn Broker>, Exit>
     }
 }
 
-async fn redis(settings: &Settings) -> Result<Arc<dyn Broker>, Exit> {
+async fn redis(settings: &Settings) -> Result<Store, Exit> {
     let config = RedisConfig {
         prefix: settings.store.prefix.clone(),
         tls: settings.store.tls.clone(),
@@ -47,11 +68,11 @@ async fn redis(settings: &Settings) -> Result<Arc<dyn Broker>, Exit> {
         .await
         .map_err(|error| Exit::because("the Redis store cannot be used", &error))?;
     tracing::info!(prefix = settings.store.prefix, "the store is Redis");
-    Ok(Arc::new(broker))
+    Ok(Store::new(broker))
 }
 
 /// The store in the data folder.
-pub(crate) async fn embedded(settings: &Settings) -> Result<Arc<dyn Broker>, Exit> {
+pub(crate) async fn embedded(settings: &Settings) -> Result<Store, Exit> {
     let folder = &settings.store.data;
     std::fs::create_dir_all(folder).map_err(|error| {
         Exit::new(
@@ -72,18 +93,19 @@ pub(crate) async fn embedded(settings: &Settings) -> Result<Arc<dyn Broker>, Exi
         .await
         .map_err(|error| Exit::because(&what, &error))?;
     tracing::info!(folder = %folder.display(), "the store is embedded; set REDIS_URL to share one");
-    Ok(Arc::new(broker))
+    Ok(Store::new(broker))
 }
 
 /// What the script pipeline needs, as the settings say.
-pub(crate) fn deps(settings: &Settings) -> Result<Deps, Exit> {
+pub(crate) fn deps(settings: &Settings, limiter: Arc<dyn Limiter>) -> Result<Deps, Exit> {
     Ok(Deps {
-        llm: llm(settings)?,
+        llm: llm(settings, limiter)?,
+        price: settings.llm.price,
         research: Arc::new(research(settings)?),
     })
 }
 
-fn llm(settings: &Settings) -> Result<Option<Arc<dyn Llm>>, Exit> {
+fn llm(settings: &Settings, limiter: Arc<dyn Limiter>) -> Result<Option<Arc<dyn Llm>>, Exit> {
     let llm = &settings.llm;
     let named = !llm.api_key.expose().is_empty() || settings.is_set("llm.base_url");
     let wanted = match llm.provider {
@@ -106,7 +128,9 @@ fn llm(settings: &Settings) -> Result<Option<Arc<dyn Llm>>, Exit> {
     let seed = clock().now().as_nanosecond() as u64 ^ u64::from(std::process::id());
     let openai = OpenAi::new(config, permits, seed)
         .map_err(|error| Exit::because("llm settings", &error))?;
-    Ok(Some(Arc::new(openai)))
+    let holder = WorkerId::at(clock().now()).to_string();
+    let admitted = openai.admitted_by(limiter, llm.limits, llm.price, holder);
+    Ok(Some(Arc::new(admitted)))
 }
 
 fn research(settings: &Settings) -> Result<Research, Exit> {
@@ -127,7 +151,7 @@ fn research(settings: &Settings) -> Result<Research, Exit> {
 /// A worker that knows every kind.
 pub(crate) fn worker(
     settings: &Settings,
-    broker: Arc<dyn Broker>,
+    store: &Store,
     queues: Vec<QueueName>,
 ) -> Result<Worker, Exit> {
     let config = WorkerConfig {
@@ -136,28 +160,29 @@ pub(crate) fn worker(
         ..WorkerConfig::new(queues, settings.worker.concurrency)
     };
     Ok(Worker::new(
-        broker,
-        kinds().handlers(&deps(settings)?),
+        store.broker.clone(),
+        kinds().handlers(&deps(settings, store.limiter.clone())?),
         clock(),
         config,
     ))
 }
 
 /// The API over a store.
-pub(crate) fn api(settings: &Settings, broker: Arc<dyn Broker>) -> State {
+pub(crate) fn api(settings: &Settings, store: Store) -> State {
     let config = ApiConfig {
         body_bytes_max: settings.api.body_bytes_max,
         keep: settings.store.keep_result_s,
         keep_dead: settings.store.keep_failed_s,
         ..ApiConfig::default()
     };
-    State::new(
-        broker,
-        Arc::new(kinds().catalog()),
+    let state = State::new(
+        store.broker,
+        Arc::new(kinds().priced(settings.llm.price).catalog()),
         Arc::new(KindRender(kinds())),
         clock(),
         config,
-    )
+    );
+    state.with_limiter(store.limiter)
 }
 
 /// Every kind there is.
@@ -165,14 +190,14 @@ pub(crate) fn kinds() -> Kinds {
     Kinds::new(lovage_pipeline::standard())
 }
 
-/// Renders results as their kinds say.
+/// Shows results in the formats that their kinds have.
 pub(crate) struct KindRender(pub(crate) Kinds);
 
 impl Render for KindRender {
-    fn formats(&self, kind: &str) -> Vec<&'static str> {
+    fn formats(&self, kind: &str) -> Vec<FormatSpec> {
         let entry = self.0.get(kind).into_iter();
         let renderings = entry.flat_map(|entry| &entry.renderings);
-        renderings.map(|rendering| rendering.format).collect()
+        renderings.map(spec).collect()
     }
 
     fn render(
@@ -180,12 +205,24 @@ impl Render for KindRender {
         kind: &str,
         result: &Payload,
         format: &str,
+        options: &[(&str, &str)],
     ) -> Option<Result<Rendered, String>> {
         let rendering = self.0.rendering(kind, format)?;
-        let shown = rendering.show(result);
+        let shown = rendering.show(result, options);
         Some(shown.map(|body| Rendered {
             content_type: rendering.content_type.to_owned(),
-            body: body.into_bytes(),
+            body,
         }))
+    }
+}
+
+fn spec(rendering: &Rendering) -> FormatSpec {
+    let option = |choice: &Choice| OptionSpec {
+        name: choice.name,
+        values: choice.values,
+    };
+    FormatSpec {
+        name: rendering.format,
+        options: rendering.options.iter().map(option).collect(),
     }
 }

@@ -21,7 +21,9 @@ use std::time::Duration;
 
 use lovage_broker_redis::{Tls, is_address as is_redis};
 use lovage_core::id::QueueName;
+use lovage_core::limiter::Limits;
 use lovage_core::limits;
+use lovage_pipeline::llm::Price;
 use tracing_subscriber::EnvFilter;
 use url::Url;
 
@@ -35,6 +37,10 @@ const FILE: &str = "lovage.toml";
 const LEASE_S_MIN: u64 = limits::HEARTBEAT.as_secs() * 3;
 /// More replicas than anybody has.
 const WAIT_REPLICAS_MAX: u32 = 16;
+/// More requests or tokens per minute than any provider gives.
+const LIMIT_MAX: u64 = 10_000_000_000;
+const BUDGET_USD_MAX: f64 = 1_000_000.0;
+const PRICE_USD_MAX: f64 = 100_000.0;
 const HOUR_S: u64 = 3600;
 const YEAR_S: u64 = 366 * 24 * HOUR_S;
 
@@ -287,6 +293,10 @@ pub(crate) struct Llm {
     pub(crate) timeout_s: Duration,
     /// Longest silence inside a streamed answer; at most `timeout_s`.
     pub(crate) idle_timeout_s: Duration,
+    /// What the provider allows all workers together.
+    pub(crate) limits: Limits,
+    /// What tokens cost, where it is known.
+    pub(crate) price: Option<Price>,
 }
 
 /// Who answers.
@@ -308,7 +318,14 @@ impl Llm {
             let expected = format!("at most llm.timeout_s, which is {}", timeout_s.as_secs());
             return Err(from.invalid("llm.idle_timeout_s", expected));
         }
+        let (limits, price) = (read_limits(from)?, read_price(from)?);
+        if limits.budget_usd.is_some() && price.is_none() {
+            let expected = "\"\" while llm.price_in and llm.price_out are not set: what a call costs must be known";
+            return Err(from.invalid("llm.budget_usd_day", expected));
+        }
         Ok(Self {
+            limits,
+            price,
             provider: from.one_of(
                 "llm.provider",
                 &[
@@ -331,6 +348,36 @@ impl Llm {
             timeout_s,
             idle_timeout_s,
         })
+    }
+}
+
+/// Limits of all workers; 0 and "" are none.
+fn read_limits(from: &Layers) -> Result<Limits, ConfigError> {
+    let count = |key: &str| {
+        let number = from.whole(key, 0..=LIMIT_MAX)?;
+        Ok((number > 0).then_some(number))
+    };
+    Ok(Limits {
+        rpm: count("llm.rpm")?,
+        tpm: count("llm.tpm")?,
+        concurrency: count("llm.concurrency_all")?,
+        budget_usd: from.dollars("llm.budget_usd_day", BUDGET_USD_MAX)?,
+    })
+}
+
+/// A price is known whole or not at all.
+fn read_price(from: &Layers) -> Result<Option<Price>, ConfigError> {
+    let price = |key: &str| from.dollars(key, PRICE_USD_MAX);
+    let cached = price("llm.price_cached")?;
+    match (price("llm.price_in")?, price("llm.price_out")?) {
+        (Some(input), Some(output)) => Ok(Some(Price {
+            input,
+            output,
+            cached,
+        })),
+        (None, None) if cached.is_none() => Ok(None),
+        (None, _) => Err(from.invalid("llm.price_in", "set together with the other prices")),
+        (_, None) => Err(from.invalid("llm.price_out", "set together with the other prices")),
     }
 }
 

@@ -45,6 +45,12 @@ pub const HOST_REQUESTS: usize = 2;
 pub const HOST_GAP: Duration = Duration::from_millis(500);
 /// Longest `Crawl-delay` that is waited for.
 pub const CRAWL_DELAY_MAX: Duration = Duration::from_secs(10);
+/// How long the rules of a host, or that it has none, are believed.
+pub const ROBOTS_KEPT: Duration = Duration::from_secs(24 * 3_600);
+/// How long a host whose rules could not be read is not read.
+pub const ROBOTS_FAILURE_KEPT: Duration = Duration::from_secs(600);
+/// Time for the requests of one article, the second one included.
+pub const ARTICLE_TIMEOUT: Duration = TOTAL_TIMEOUT;
 /// How long a host that refused us is left alone.
 pub const HOST_OFF: Duration = Duration::from_secs(600);
 /// Hosts remembered; the memory starts anew beyond it.

@@ -91,6 +91,7 @@ pub struct Research {
     fetch: Arc<dyn Fetch>,
     sources: Vec<Arc<dyn NewsSource>>,
     hosts: Hosts,
+    robots: Robots,
     corpus: Corpus,
     suggestions: Vec<String>,
 }
@@ -107,6 +108,7 @@ impl Research {
             fetch,
             // Nobody is disturbed by reading from memory.
             hosts: Hosts::new(Duration::ZERO),
+            robots: Robots::default(),
             corpus: Corpus::Sample,
             suggestions: topics.collect(),
         }
@@ -118,9 +120,15 @@ impl Research {
             sources,
             fetch,
             hosts: Hosts::new(HOST_GAP),
+            robots: Robots::default(),
             corpus: Corpus::Live,
             suggestions: Vec::new(),
         }
+    }
+
+    /// Where the pages come from.
+    pub fn corpus(&self) -> Corpus {
+        self.corpus
     }
 
     /// The same research with one more source.
@@ -204,7 +212,7 @@ impl Research {
     ) -> Vec<(Candidate, Article)> {
         let visitor = Visitor {
             fetch: &*self.fetch,
-            robots: Robots::default(),
+            robots: &self.robots,
             hosts: &self.hosts,
             now,
         };
