@@ -10,7 +10,7 @@ use serde_json::Value;
 use crate::process::{Ended, Program, Server};
 
 const TOPIC: &str = r#"{"topic": "Lumen Bay tidal battery"}"#;
-const COMMANDS: [&str; 28] = [
+const COMMANDS: [&str; 32] = [
     "generate",
     "up",
     "api",
@@ -42,6 +42,7 @@ const COMMANDS: [&str; 28] = [
     "config",
     "config show",
     "completions",
+    "kinds",
 ];
 
 /// A server and a shell beside it.
