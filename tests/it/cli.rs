@@ -10,7 +10,7 @@ use serde_json::Value;
 use crate::process::{Ended, Program, Server};
 
 const TOPIC: &str = r#"{"topic": "Lumen Bay tidal battery"}"#;
-const COMMANDS: [&str; 26] = [
+const COMMANDS: [&str; 28] = [
     "generate",
     "up",
     "api",
@@ -29,9 +29,14 @@ const COMMANDS: [&str; 26] = [
     "queue pause",
     "queue resume",
     "queue limit",
+    "limit",
+    "limit ls",
+    "limit set",
     "dead",
     "dead ls",
     "dead redrive",
+    "sources",
+    "sources check",
     "bench",
     "chaos",
     "config",

@@ -1,6 +1,8 @@
 //! The command line.
 
+pub(crate) mod limit;
 pub(crate) mod queue;
+pub(crate) mod sources;
 
 use std::path::PathBuf;
 
@@ -8,7 +10,9 @@ use clap::builder::PossibleValuesParser;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use uuid::Uuid;
 
+use self::limit::LimitAction;
 use self::queue::{DeadAction, QueueAction};
+use self::sources::SourcesAction;
 
 /// A job queue and worker system for long, costly LLM jobs.
 #[derive(Debug, Parser)]
@@ -53,17 +57,31 @@ pub(crate) enum Command {
     Retry(Target),
     /// Give a job a value that it waits for, now or later.
     Signal(Signal),
+    /// List the kinds of jobs, each with an input to begin from.
+    Kinds(Kinds),
     /// Show queues, pause and limit them.
     Queue {
         /// What to do with them.
         #[command(subcommand)]
         action: QueueAction,
     },
+    /// Show and set what accounts with providers may use, for all workers.
+    Limit {
+        /// What to do with them.
+        #[command(subcommand)]
+        action: LimitAction,
+    },
     /// Show jobs that failed, run them again.
     Dead {
         /// What to do with them.
         #[command(subcommand)]
         action: DeadAction,
+    },
+    /// Try the news sources.
+    Sources {
+        /// What to do with them.
+        #[command(subcommand)]
+        action: SourcesAction,
     },
     /// Measure this machine: the queue, and the Redis floor in the same run.
     Bench(Bench),
@@ -347,6 +365,14 @@ pub(crate) struct List {
     pub(crate) output: Output,
     #[command(flatten)]
     pub(crate) server: Server,
+}
+
+/// Arguments of `kinds`.
+#[derive(Debug, Args)]
+pub(crate) struct Kinds {
+    /// How to print them.
+    #[arg(short, long, value_enum, default_value = "table")]
+    pub(crate) output: Output,
 }
 
 /// Arguments of `signal`.

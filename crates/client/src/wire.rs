@@ -3,6 +3,8 @@
 //! Times are RFC 3339 in UTC, durations whole seconds. Requests refuse unknown
 //! fields; answers may gain fields, which a reader passes over.
 
+mod limit;
+
 use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
@@ -11,6 +13,8 @@ use uuid::Uuid;
 
 #[cfg(feature = "openapi")]
 use utoipa::ToSchema;
+
+pub use self::limit::{LimitList, LimitTotals, LimitView, ProviderLimits};
 
 /// What a job will probably use of a language model. `null` is unknown.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
