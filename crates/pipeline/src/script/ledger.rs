@@ -363,14 +363,18 @@ impl Ledger {
             let why = format!("the call could not be entered in the ledger: {failure}");
             LlmError::new(LlmErrorKind::Network, why)
         })?;
-        let bounded = ChatRequest {
-            max_tokens: asked.max_tokens.map(|max| max.min(room as u32)),
-            ..asked.clone()
-        };
+        let mut bounded = asked.clone();
+        if self.is_limited() {
+            bounded.max_tokens = Some(u32::try_from(room).unwrap_or(u32::MAX));
+        }
         Ok(Call {
             entry,
             request: bounded,
         })
+    }
+
+    fn is_limited(&self) -> bool {
+        self.budget.max_tokens.is_some() || self.budget.max_cost_usd.is_some()
     }
 
     /// Waits for an answer until the deadline.
