@@ -10,6 +10,7 @@ mod enqueue;
 mod events;
 mod jobs;
 mod lifecycle;
+mod limits;
 mod openapi;
 mod queues;
 mod result;
