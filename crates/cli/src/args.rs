@@ -2,6 +2,7 @@
 
 pub(crate) mod limit;
 pub(crate) mod queue;
+pub(crate) mod sources;
 
 use std::path::PathBuf;
 
@@ -11,6 +12,7 @@ use uuid::Uuid;
 
 use self::limit::LimitAction;
 use self::queue::{DeadAction, QueueAction};
+use self::sources::SourcesAction;
 
 /// A job queue and worker system for long, costly LLM jobs.
 #[derive(Debug, Parser)]
@@ -55,6 +57,8 @@ pub(crate) enum Command {
     Retry(Target),
     /// Give a job a value that it waits for, now or later.
     Signal(Signal),
+    /// List the kinds of jobs, each with an input to begin from.
+    Kinds(Kinds),
     /// Show queues, pause and limit them.
     Queue {
         /// What to do with them.
@@ -72,6 +76,12 @@ pub(crate) enum Command {
         /// What to do with them.
         #[command(subcommand)]
         action: DeadAction,
+    },
+    /// Try the news sources.
+    Sources {
+        /// What to do with them.
+        #[command(subcommand)]
+        action: SourcesAction,
     },
     /// Measure this machine: the queue, and the Redis floor in the same run.
     Bench(Bench),
@@ -93,6 +103,35 @@ pub(crate) enum Command {
     },
 }
 
+/// What a script is to be like, and what it may cost.
+#[derive(Debug, Args)]
+pub(crate) struct Wishes {
+    /// Seconds it takes to read aloud.
+    #[arg(long, value_name = "SECONDS", conflicts_with = "words")]
+    pub(crate) seconds: Option<u32>,
+    /// Words.
+    #[arg(long, value_name = "WORDS")]
+    pub(crate) words: Option<u32>,
+    /// Tone, such as neutral or lively.
+    #[arg(long)]
+    pub(crate) tone: Option<String>,
+    /// Who is spoken to.
+    #[arg(long)]
+    pub(crate) audience: Option<String>,
+    /// Oldest news wanted, such as 7d or 36h.
+    #[arg(long, value_name = "AGE")]
+    pub(crate) since: Option<String>,
+    /// Most tokens; at the limit it ends with what it has.
+    #[arg(long, value_name = "TOKENS")]
+    pub(crate) max_tokens: Option<u64>,
+    /// Most US dollars; needs llm.price_in and llm.price_out.
+    #[arg(long, value_name = "USD")]
+    pub(crate) max_cost: Option<f64>,
+    /// Most seconds of work.
+    #[arg(long, value_name = "SECONDS")]
+    pub(crate) deadline: Option<u64>,
+}
+
 /// Arguments of `generate`.
 #[derive(Debug, Args)]
 pub(crate) struct Generate {
@@ -105,6 +144,11 @@ pub(crate) struct Generate {
     /// Language; auto is the topic's.
     #[arg(long, value_enum, default_value = "auto")]
     pub(crate) lang: Lang,
+    #[command(flatten)]
+    pub(crate) wishes: Wishes,
+    /// Print what the script will probably use of a model; write nothing.
+    #[arg(long, conflicts_with = "resume")]
+    pub(crate) dry_run: bool,
     /// Format of the script on stdout.
     #[arg(short, long, visible_alias = "format", value_name = "FORMAT", value_parser = script_formats(), default_value = "markdown")]
     pub(crate) output: String,
@@ -114,7 +158,7 @@ pub(crate) struct Generate {
     #[arg(long, value_name = "DIR")]
     pub(crate) data: Option<String>,
     /// Go on with an interrupted job from its last checkpoint.
-    #[arg(long, value_name = "ID", conflicts_with_all = ["topic", "script_type", "lang"])]
+    #[arg(long, value_name = "ID", conflicts_with_all = ["topic", "script_type", "lang", "Wishes"])]
     pub(crate) resume: Option<Uuid>,
 }
 
@@ -213,6 +257,9 @@ pub(crate) struct Enqueue {
     /// The same key and job gives the same job again instead of a second one.
     #[arg(long, value_name = "KEY")]
     pub(crate) idempotency_key: Option<String>,
+    /// Check the job and print what it will probably use of a model; enqueue nothing.
+    #[arg(long)]
+    pub(crate) dry_run: bool,
     /// How to print the job.
     #[arg(short, long, value_enum)]
     pub(crate) output: Option<Output>,
@@ -320,6 +367,14 @@ pub(crate) struct List {
     pub(crate) server: Server,
 }
 
+/// Arguments of `kinds`.
+#[derive(Debug, Args)]
+pub(crate) struct Kinds {
+    /// How to print them.
+    #[arg(short, long, value_enum, default_value = "table")]
+    pub(crate) output: Output,
+}
+
 /// Arguments of `signal`.
 #[derive(Debug, Args)]
 pub(crate) struct Signal {
@@ -419,11 +474,13 @@ pub(crate) enum Section {
     Due,
     /// Jobs that wait for a language model.
     Model,
+    /// Steps side by side, and requests at once.
+    FanOut,
 }
 
 impl Section {
     /// In the order they are measured.
-    pub(crate) const ALL: [Self; 11] = [
+    pub(crate) const ALL: [Self; 12] = [
         Self::Floor,
         Self::Drain,
         Self::Durability,
@@ -435,6 +492,7 @@ impl Section {
         Self::Leases,
         Self::Due,
         Self::Model,
+        Self::FanOut,
     ];
 
     /// Whether a quick look includes it.
@@ -459,6 +517,7 @@ impl Section {
             Self::Leases => "Leases: renewing many",
             Self::Due => "Due: many jobs at once",
             Self::Model => "Model: jobs that wait",
+            Self::FanOut => "Fan-out: steps side by side, and jobs at once",
         }
     }
 }

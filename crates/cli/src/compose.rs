@@ -11,17 +11,16 @@ use lovage_core::id::{QueueName, WorkerId};
 use lovage_core::limiter::Limiter;
 use lovage_core::payload::Payload;
 use lovage_pipeline::llm::{Llm, OpenAi, OpenAiConfig};
-use lovage_pipeline::net::{ClientSettings, GuardedClient};
 use lovage_pipeline::news::Research;
 use lovage_pipeline::render::Choice;
 use lovage_pipeline::script::Deps;
 use lovage_pipeline::{Kinds, Rendering};
 use lovage_worker::{Worker, WorkerConfig};
 use tokio::sync::Semaphore;
-use url::Url;
 
 use crate::config::{LlmProvider, ResearchSource, Settings, Synchronous};
 use crate::exit::{self, Exit};
+use crate::sources;
 
 /// The clock everything runs on.
 pub(crate) fn clock() -> Arc<dyn Clock> {
@@ -139,24 +138,14 @@ fn research(settings: &Settings) -> Result<Research, Exit> {
     let live = match research.source {
         ResearchSource::Sample => false,
         ResearchSource::Live => true,
-        ResearchSource::Auto => !research.feeds.is_empty(),
+        ResearchSource::Auto => research.is_set_up(),
     };
     if !live {
         return Ok(Research::sample());
     }
-    if research.contact.is_empty() {
-        let why = "research.contact must be set for live research: an address or mailbox for the owners of the sites";
-        return Err(Exit::new(exit::USAGE, why));
-    }
-    let client = ClientSettings {
-        trusted_hosts: research.trusted_hosts.clone(),
-        downloads: research.concurrency,
-        ..ClientSettings::new(&research.contact)
-    };
-    let fetch =
-        GuardedClient::new(&client).map_err(|error| Exit::because("research settings", &error))?;
-    let feeds: Vec<Url> = research.feeds.clone();
-    Ok(Research::live(feeds, Arc::new(fetch)).with_host_gap(research.host_pause_ms))
+    let pages = sources::pages(research)?;
+    let sources = sources::asked(research, &pages)?;
+    Ok(Research::live(sources, pages).with_host_gap(research.host_pause_ms))
 }
 
 /// A worker that knows every kind.
@@ -188,7 +177,7 @@ pub(crate) fn api(settings: &Settings, store: Store) -> State {
     };
     let state = State::new(
         store.broker,
-        Arc::new(kinds().catalog()),
+        Arc::new(kinds().priced(settings.llm.price).catalog()),
         Arc::new(KindRender(kinds())),
         clock(),
         config,

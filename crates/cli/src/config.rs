@@ -8,6 +8,7 @@ mod error;
 mod layers;
 mod read;
 mod secret;
+pub(crate) mod source;
 mod suggest;
 #[cfg(test)]
 mod tests;
@@ -384,8 +385,10 @@ fn read_price(from: &Layers) -> Result<Option<Price>, ConfigError> {
 pub(crate) struct Research {
     /// Where articles come from.
     pub(crate) source: ResearchSource,
-    /// Feeds to search; not empty when `source` is live.
+    /// Feeds to search.
     pub(crate) feeds: Vec<Url>,
+    /// Every service there is, set up or not.
+    pub(crate) services: Vec<source::Service>,
     /// Downloads in flight at once in one worker.
     pub(crate) concurrency: usize,
     /// Pause between two requests to one host.
@@ -399,15 +402,20 @@ pub(crate) struct Research {
 /// Where articles come from.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum ResearchSource {
-    /// The feeds when there are any, else the sample.
+    /// The web when feeds, a key or an address of a service are set, else the sample.
     Auto,
     /// The fictional articles inside the program.
     Sample,
-    /// The feeds.
+    /// The feeds and services.
     Live,
 }
 
 impl Research {
+    /// Whether anything is set that only live research needs.
+    pub(crate) fn is_set_up(&self) -> bool {
+        !self.feeds.is_empty() || self.services.iter().any(source::Service::is_set_up)
+    }
+
     fn read(from: &Layers) -> Result<Self, ConfigError> {
         let feeds = from.list(
             "research.feeds",
@@ -422,13 +430,16 @@ impl Research {
                 ("live", ResearchSource::Live),
             ],
         )?;
-        if source == ResearchSource::Live && feeds.is_empty() {
-            let expected = "\"auto\" or \"sample\" while research.feeds is empty";
+        let services = source::read(from)?;
+        let any = !feeds.is_empty() || services.iter().any(source::Service::is_asked);
+        if source == ResearchSource::Live && !any {
+            let expected = "\"auto\" or \"sample\" while there are no feeds and no services";
             return Err(from.invalid("research.source", expected));
         }
         Ok(Self {
             source,
             feeds,
+            services,
             concurrency: from.whole("research.concurrency", 1..=1_000)?,
             host_pause_ms: from.milliseconds("research.host_pause_ms", 0..=60_000)?,
             contact: from.parsed(

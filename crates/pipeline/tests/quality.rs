@@ -14,7 +14,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use lovage_pipeline::news::Research;
-use lovage_pipeline::render::{Dialect, Format, graph, render};
+use lovage_pipeline::render::{Dialect, chat, graph, markdown};
 use lovage_pipeline::script::types::{
     Article, Check, Line, Origin, ResultStatus, ScriptResult, Verdict,
 };
@@ -172,8 +172,8 @@ fn links(text: &str) -> Vec<String> {
 /// Addresses that readers are shown and no source has.
 fn foreign_links(result: &ScriptResult) -> Vec<String> {
     let mut shown = vec![
-        render(result, Format::Chat),
-        render(result, Format::Markdown),
+        chat(result),
+        markdown(result),
         serde_json::to_string(&result.script).unwrap(),
         serde_json::to_string(&result.outline).unwrap(),
         result.title.clone(),

@@ -1,5 +1,6 @@
-//! What the stand-in says when it is not scripted: a plan or a script, made
-//! from the words of the prompt by fixed rules.
+//! What the stand-in says when it is not scripted: a plan, a script, one of
+//! several analyses or a revised story, made from the words of the prompt by
+//! fixed rules.
 
 use std::collections::HashMap;
 
@@ -17,13 +18,27 @@ pub(super) fn reply(request: &Value) -> String {
     if user.contains("\nSENTENCES\n") {
         return corrections(&user);
     }
-    let script = script(&user);
-    // A request that holds the beginning of the script asks for the rest of it.
+    let text = revised(&user).unwrap_or_else(|| script(&user));
+    // A request that holds the beginning of the text asks for the rest of it.
     let begun = spoken(request, "assistant");
-    match script.strip_prefix(begun.trim_end()) {
+    match text.strip_prefix(begun.trim_end()) {
         Some(rest) if !rest.trim().is_empty() => rest.trim_start().to_owned(),
-        _ => script,
+        _ => text,
     }
+}
+
+/// The text of a prompt that has one to revise, between tags `<text-…>`. An edit
+/// request `replace A with B` is done; any other adds a sentence at the end.
+fn revised(user: &str) -> Option<String> {
+    let (_, tagged) = user.split_once("\n<text-")?;
+    let (mark, rest) = tagged.split_once(">\n")?;
+    let (text, _) = rest.split_once(&format!("\n</text-{mark}>"))?;
+    let asked = user.lines().nth(1).unwrap_or_default();
+    let replaced = asked.strip_prefix("replace ").and_then(|asked| {
+        let (old, new) = asked.split_once(" with ")?;
+        Some(text.replace(old, new))
+    });
+    Some(replaced.unwrap_or_else(|| format!("{text} It was changed as asked.")))
 }
 
 pub(super) fn wants_plan(request: &Value) -> bool {
@@ -98,7 +113,10 @@ struct Evidence {
 }
 
 fn script(user: &str) -> String {
-    let evidence = evidence(user);
+    let evidence = match user.split_once("\nANALYSES\n") {
+        Some((_, analyses)) => cited(analyses),
+        None => evidence(user),
+    };
     let mut used: HashMap<&str, usize> = HashMap::new();
     let mut sources = evidence.iter().cycle();
     let mut sections = Vec::new();
@@ -178,6 +196,26 @@ fn evidence(user: &str) -> Vec<Evidence> {
         // The title serves only where there is no passage.
         if source.sentences.len() > 1 {
             source.sentences.remove(0);
+        }
+    }
+    sources
+}
+
+/// The sentences of analyses by their first source: lines `sentence [S1][S2]`.
+fn cited(analyses: &str) -> Vec<Evidence> {
+    let mut sources: Vec<Evidence> = Vec::new();
+    for line in analyses.lines().map(str::trim) {
+        let Some((sentence, marks)) = line.split_once(" [S") else {
+            continue;
+        };
+        let digits = marks.split(']').next().unwrap_or_default();
+        let id = format!("S{digits}");
+        match sources.iter_mut().find(|source| source.id == id) {
+            Some(source) => source.sentences.push(sentence.to_owned()),
+            None => sources.push(Evidence {
+                id,
+                sentences: vec![sentence.to_owned()],
+            }),
         }
     }
     sources

@@ -9,12 +9,14 @@ mod dead;
 mod document;
 mod enqueue;
 mod generate;
+mod kinds;
 mod limit;
 mod list;
 mod queue;
 mod remote;
 mod result;
 mod server;
+mod sources;
 mod up;
 mod watch;
 mod worker;
@@ -23,6 +25,7 @@ use lovage_core::error::chain;
 
 use crate::args::limit::LimitAction;
 use crate::args::queue::{DeadAction, QueueAction};
+use crate::args::sources::SourcesAction;
 use crate::args::{Cli, Command, ConfigAction};
 use crate::config::{Settings, Sources};
 use crate::exit::{self, Exit};
@@ -44,6 +47,7 @@ pub(crate) async fn run(cli: Cli) -> Result<(), Exit> {
         Command::Cancel(args) => remote::cancel(&args).await,
         Command::Retry(args) => remote::retry(&args).await,
         Command::Signal(args) => remote::signal(&args).await,
+        Command::Kinds(args) => kinds::run(&args),
         Command::Queue { action } => match action {
             QueueAction::Ls(args) => queue::list(&args).await,
             QueueAction::Pause(args) => queue::pause(&args).await,
@@ -58,6 +62,9 @@ pub(crate) async fn run(cli: Cli) -> Result<(), Exit> {
             DeadAction::Ls(args) => dead::list(args).await,
             DeadAction::Redrive(args) => dead::redrive(&args).await,
         },
+        Command::Sources {
+            action: SourcesAction::Check(args),
+        } => sources::check(&args, &load(Vec::new())?).await,
         Command::Bench(args) => bench::run(&args).await,
         Command::BenchPart(args) => bench::part::run(&args).await,
         Command::Chaos(args) => chaos::run(args).await,

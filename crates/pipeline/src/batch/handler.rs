@@ -94,7 +94,9 @@ fn item(index: usize, input: &Value, state: ItemState) -> BatchItem {
     };
     BatchItem {
         index,
-        about: about.map(|text| text.chars().take(ABOUT_CHARS_MAX).collect()),
+        about: about
+            .filter(|text| !text.trim().is_empty())
+            .map(|text| text.chars().take(ABOUT_CHARS_MAX).collect()),
         state,
         job_id: None,
         result: None,

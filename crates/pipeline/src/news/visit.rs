@@ -180,13 +180,13 @@ pub(crate) fn unread(candidate: &Candidate, now: Timestamp) -> Article {
 fn fill(article: &mut Article, reading: Reading, candidate: &Candidate) {
     let source = &mut article.source;
     // A feed gives the minute where an address gives the day.
-    let from_feed = || {
-        let published = candidate.hit.as_ref()?.published?;
-        Some(date::from_feed(published))
+    let from_hit = || {
+        let hit = candidate.hit.as_ref()?;
+        Some(date::from_hit(hit.published?, hit.lang == "ko"))
     };
     let dated = reading
         .published
-        .or_else(from_feed)
+        .or_else(from_hit)
         .or_else(|| date::from_url(&source.url));
     if let Some(title) = reading.title {
         source.title = title;

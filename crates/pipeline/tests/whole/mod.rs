@@ -51,6 +51,7 @@ pub(crate) async fn run(
 ) -> Result<Run, Failure> {
     let handler = ScriptHandler::new(Deps {
         llm,
+        price: None,
         research: Arc::new(research),
     });
     let journal = Arc::new(MemoryJournal::default());
