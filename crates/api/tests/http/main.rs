@@ -11,6 +11,7 @@ mod estimate;
 mod events;
 mod jobs;
 mod lifecycle;
+mod limits;
 mod openapi;
 mod queues;
 mod result;

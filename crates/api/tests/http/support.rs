@@ -12,6 +12,7 @@ use lovage_core::estimate::{Estimate, StepEstimate};
 use lovage_core::event::NewEvent;
 use lovage_core::id::JobId;
 use lovage_core::job::NewJob;
+use lovage_core::limiter::MemoryLimiter;
 use lovage_core::payload::Payload;
 use lovage_tests::clock::ManualClock;
 use lovage_tests::harness::Harness;
@@ -29,6 +30,7 @@ pub(crate) const SOON: Duration = Duration::from_secs(10);
 pub(crate) struct Server {
     pub(crate) base: String,
     pub(crate) store: Harness,
+    pub(crate) limiter: MemoryLimiter,
     pub(crate) client: Client,
     pub(crate) http: reqwest::Client,
     pub(crate) draining: CancellationToken,
@@ -53,13 +55,15 @@ impl Server {
         let base = format!("http://{}", listener.local_addr().unwrap());
         let broker: Arc<dyn Broker> = store.broker.clone();
         let clock = Arc::new(store.clock.clone());
+        let limiter = MemoryLimiter::new(clock.clone());
         let state = State::new(
             broker,
             Arc::new(catalog()),
             Arc::new(Headline),
             clock,
             config,
-        );
+        )
+        .with_limiter(Arc::new(limiter.clone()));
         let draining = state.draining();
         let stop = CancellationToken::new();
         let task = tokio::spawn(serve(listener, state, stop.clone().cancelled_owned()));
@@ -75,6 +79,7 @@ impl Server {
             _stop: stop.clone().drop_guard(),
             base,
             store,
+            limiter,
             draining,
             stop,
             task,
