@@ -84,6 +84,10 @@ script! {
     FORGET = "#!lua flags=allow-oom" "lua/prelude.lua" "lua/forget.lua";
     PAUSE = "#!lua flags=allow-oom" "lua/prelude.lua" "lua/pause.lua";
     TOKEN = "#!lua flags=allow-oom" "lua/prelude.lua" "lua/token.lua";
+    CACHE_TAKE = "#!lua flags=allow-oom" "lua/cache.lua" "lua/cache_take.lua";
+    CACHE_RENEW = "#!lua flags=allow-oom" "lua/cache.lua" "lua/cache_renew.lua";
+    CACHE_PUT = "#!lua" "lua/cache.lua" "lua/cache_put.lua";
+    CACHE_FREE = "#!lua flags=allow-oom" "lua/cache.lua" "lua/cache_free.lua";
     READ = "#!lua flags=no-writes" "lua/read.lua";
     AFTER = "#!lua flags=no-writes" "lua/after.lua";
     LANE = "#!lua flags=no-writes" "lua/lane.lua";
