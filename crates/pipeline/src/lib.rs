@@ -3,12 +3,14 @@
 //! Knows nothing of brokers, workers or HTTP servers; all it asks of the
 //! world is a `workflow::Context`, a language model and a door to the network.
 
+mod digest;
 pub mod extractive;
 pub mod llm;
 pub mod net;
 pub mod news;
 pub mod render;
 pub mod script;
+mod sharing;
 
 use lovage_workflow::{Catalog, Handlers};
 

@@ -19,6 +19,7 @@ fn offline() -> ScriptHandler {
     ScriptHandler::new(Deps {
         llm: None,
         research: Arc::new(Research::sample()),
+        sharing: None,
     })
 }
 
@@ -32,6 +33,7 @@ fn with_model(stand_in: &StandIn) -> ScriptHandler {
     ScriptHandler::new(Deps {
         llm: Some(llm),
         research: Arc::new(Research::sample()),
+        sharing: None,
     })
 }
 

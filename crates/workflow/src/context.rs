@@ -37,6 +37,8 @@ pub struct JobInfo {
     pub input: Payload,
     /// Conversation the job belongs to.
     pub session: Option<String>,
+    /// Whose it is.
+    pub tenant: String,
 }
 
 /// One attempt, as its handler sees it. Cloning shares it.

@@ -26,6 +26,7 @@
 //! # });
 //! ```
 
+pub mod cache;
 mod children;
 mod context;
 mod error;

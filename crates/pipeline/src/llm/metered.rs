@@ -13,6 +13,8 @@ pub struct Spent {
     pub calls: u32,
     /// Their tokens.
     pub usage: TokenUsage,
+    /// Answers that came from a cache, without a call.
+    pub cache_hits: u32,
 }
 
 impl Spent {
@@ -49,7 +51,10 @@ impl Metered {
             Ok(response) => (response.calls, response.usage),
             Err(error) => (error.spent.calls, error.spent.usage),
         };
-        self.total().add(calls, usage);
+        let cached = matches!(outcome, Ok(response) if response.calls == 0);
+        let mut total = self.total();
+        total.add(calls, usage);
+        total.cache_hits += u32::from(cached);
     }
 
     fn total(&self) -> MutexGuard<'_, Spent> {
@@ -82,5 +87,9 @@ impl Llm for Metered {
         let outcome = self.inner.stream(request, sink).await;
         self.count(&outcome);
         outcome
+    }
+
+    async fn reject(&self, request: &ChatRequest) {
+        self.inner.reject(request).await;
     }
 }

@@ -4,6 +4,8 @@
 //! It retries, waits and steps down to what a model supports by itself; what
 //! comes back as an [`LlmError`] is for the caller to decide, by its kind.
 
+mod asked;
+mod cached;
 mod classify;
 mod incoming;
 mod ladder;
@@ -17,6 +19,7 @@ mod sse;
 mod think;
 mod wire;
 
+pub use cached::Cached;
 pub use classify::classify;
 pub use metered::{Metered, Spent};
 pub use openai::{CALLS_IN_FLIGHT, OpenAi, OpenAiConfig, SetupError};
@@ -100,7 +103,7 @@ pub struct ChatResponse {
     pub usage: TokenUsage,
     /// Model that answered, as the provider names it.
     pub model: Option<String>,
-    /// Calls made for this answer, retries included.
+    /// Calls made for this answer, retries included; 0 when it came from a cache.
     pub calls: u32,
 }
 
@@ -162,6 +165,9 @@ pub trait Llm: Send + Sync {
         request: &ChatRequest,
         sink: Arc<dyn Sink>,
     ) -> Result<ChatResponse, LlmError>;
+    /// Tells that the answer to this request was of no use, though whole: what
+    /// keeps answers must not give it again.
+    async fn reject(&self, _request: &ChatRequest) {}
 }
 
 /// What went wrong, by what the caller can do about it.

@@ -6,7 +6,9 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use bytes::{Bytes, BytesMut};
-use reqwest::header::{ACCEPT, CONTENT_TYPE, ETAG, HeaderName, LAST_MODIFIED, LOCATION};
+use reqwest::header::{
+    ACCEPT, CACHE_CONTROL, CONTENT_TYPE, ETAG, HeaderName, LAST_MODIFIED, LOCATION,
+};
 use reqwest::{Client, ClientBuilder, Response, StatusCode, redirect};
 use tokio::sync::Semaphore;
 use url::Url;
@@ -149,6 +151,7 @@ impl GuardedClient {
             content_type: header(&response, CONTENT_TYPE),
             etag: header(&response, ETAG),
             last_modified: header(&response, LAST_MODIFIED),
+            cache_control: header(&response, CACHE_CONTROL),
             body: Bytes::new(),
         };
         if status.is_success() && status != StatusCode::NO_CONTENT {

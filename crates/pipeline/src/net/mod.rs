@@ -3,11 +3,13 @@
 //! [`GuardedClient`] is the live one: it judges every address by [`guard`]
 //! before it connects. [`CorpusFetcher`] reads the bundled sample.
 
+mod cached;
 pub mod client;
 pub mod corpus;
 pub mod guard;
 pub mod limits;
 
+pub use cached::CachedFetch;
 pub use client::{ClientSettings, GuardedClient};
 pub use corpus::CorpusFetcher;
 pub use guard::{PublicAddr, Refusal, check_url};
@@ -29,6 +31,8 @@ pub struct Page {
     pub etag: Option<String>,
     /// `Last-Modified` as sent.
     pub last_modified: Option<String>,
+    /// `Cache-Control` as sent.
+    pub cache_control: Option<String>,
     /// The bytes; empty unless the status is 2xx.
     pub body: Bytes,
 }
@@ -58,6 +62,15 @@ impl Want {
             Self::Html => limits::HTML_BYTES_MAX,
             Self::Feed => limits::FEED_BYTES_MAX,
             Self::Robots => limits::ROBOTS_BYTES_MAX,
+        }
+    }
+
+    /// Its name in keys and records.
+    pub(crate) fn as_str(self) -> &'static str {
+        match self {
+            Self::Html => "html",
+            Self::Feed => "feed",
+            Self::Robots => "robots",
         }
     }
 

@@ -104,6 +104,7 @@ mod tests {
                 content_type: None,
                 etag: None,
                 last_modified: None,
+                cache_control: None,
                 body: body.into(),
             })
         }

@@ -24,7 +24,7 @@ use std::time::Duration;
 use lovage_workflow::{InputError, Kind, KindSpec};
 use serde_json::Value;
 
-pub use recipe::{Deps, ScriptHandler};
+pub use recipe::{Deps, ScriptHandler, Sharing};
 
 /// The kind's name.
 pub const KIND: &str = "script.generate";

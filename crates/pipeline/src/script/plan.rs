@@ -52,12 +52,15 @@ pub(super) async fn run(
 
 async fn ask(llm: &Metered, request: &ScriptRequest, now: Timestamp) -> Result<Plan, LlmError> {
     let today = now.to_zoned(TimeZone::UTC).date();
-    let answer = llm.complete(&prompt::planner(request, today)).await?;
+    let asked = prompt::planner(request, today);
+    let answer = llm.complete(&asked).await?;
     let language = request.language.resolve(&request.topic);
-    parse::plan(&answer.text, language).map_err(|error| {
-        LlmError::new(
-            LlmErrorKind::BadOutput,
-            format!("the plan cannot be used: {error}"),
-        )
-    })
+    match parse::plan(&answer.text, language) {
+        Ok(plan) => Ok(plan),
+        Err(error) => {
+            llm.reject(&asked).await;
+            let detail = format!("the plan cannot be used: {error}");
+            Err(LlmError::new(LlmErrorKind::BadOutput, detail))
+        }
+    }
 }

@@ -3,15 +3,17 @@
 //! To add a step, write its file, add it here, and raise [`VERSION`].
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use async_trait::async_trait;
 use jiff::Timestamp;
+use lovage_workflow::cache::Cache;
 use lovage_workflow::{Context, Failure, Handler, Payload, Progress};
 use serde_json::Value;
 use sha2::{Digest, Sha256};
 
 use crate::extractive;
-use crate::llm::Llm;
+use crate::llm::{Cached, Llm};
 use crate::news::Research;
 
 use super::plan::Planned;
@@ -32,6 +34,36 @@ pub struct Deps {
     pub llm: Option<Arc<dyn Llm>>,
     /// Where pages come from.
     pub research: Arc<Research>,
+    /// What requests share that do not forbid it.
+    pub sharing: Option<Sharing>,
+}
+
+/// What jobs share with each other, on all workers of a store.
+#[derive(Clone)]
+pub struct Sharing {
+    /// Where it is kept.
+    pub cache: Arc<dyn Cache>,
+    /// Where the model is: the same name elsewhere may be another one.
+    pub endpoint: String,
+    /// How long an answer is kept.
+    pub llm_keep: Duration,
+    /// The research that takes pages from the cache.
+    pub research: Arc<Research>,
+}
+
+impl Sharing {
+    /// A tenant's answers are no other's: what they ask for is theirs alone.
+    fn llm(&self, llm: Arc<dyn Llm>, tenant: &str) -> Arc<dyn Llm> {
+        let scope = [
+            tenant,
+            &self.endpoint,
+            VERSION,
+            prompt::PLANNER_VERSION,
+            prompt::WRITER_VERSION,
+        ];
+        let cache = self.cache.clone();
+        Arc::new(Cached::new(llm, cache, &scope, self.llm_keep))
+    }
 }
 
 /// Runs `script.generate`.
@@ -44,15 +76,30 @@ impl ScriptHandler {
     }
 
     /// The model to use for a request, as its `mode` says.
-    fn llm(&self, request: &ScriptRequest) -> Result<Option<Arc<dyn Llm>>, Failure> {
+    fn llm(&self, request: &ScriptRequest, tenant: &str) -> Result<Option<Arc<dyn Llm>>, Failure> {
         match (request.mode, &self.0.llm) {
             (Mode::Extractive, _) => Ok(None),
             (Mode::Llm, None) => Err(Failure::give_up(
                 "no_llm",
                 "mode is llm, but this worker has no model: set llm.api_key",
             )),
-            (Mode::Auto | Mode::Llm, llm) => Ok(llm.clone()),
+            (Mode::Auto | Mode::Llm, llm) => {
+                let shared = |llm: &Arc<dyn Llm>| match self.sharing(request) {
+                    Some(sharing) => sharing.llm(llm.clone(), tenant),
+                    None => llm.clone(),
+                };
+                Ok(llm.as_ref().map(shared))
+            }
         }
+    }
+
+    fn sharing(&self, request: &ScriptRequest) -> Option<&Sharing> {
+        self.0.sharing.as_ref().filter(|_| request.cache)
+    }
+
+    fn research(&self, request: &ScriptRequest) -> &Research {
+        let shared = self.sharing(request).map(|sharing| &sharing.research);
+        shared.unwrap_or(&self.0.research)
     }
 }
 
@@ -60,7 +107,7 @@ impl ScriptHandler {
 impl Handler for ScriptHandler {
     async fn run(&self, context: Context) -> Result<Payload, Failure> {
         let request = read(&context)?;
-        let llm = self.llm(&request)?;
+        let llm = self.llm(&request, &context.job().tenant)?;
 
         // Which model answers is no input: a plan that was paid for stays good
         // when the job goes on at a worker with another one.
@@ -78,7 +125,7 @@ impl Handler for ScriptHandler {
                 timed(
                     &context,
                     "research",
-                    research::run(&context, &request, plan, &self.0.research),
+                    research::run(&context, &request, plan, self.research(&request)),
                 )
             })
             .await?;

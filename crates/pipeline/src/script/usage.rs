@@ -8,6 +8,7 @@ use super::types::Usage;
 pub(super) fn of(spent: Spent) -> Usage {
     Usage {
         calls: spent.calls,
+        cache_hits: spent.cache_hits,
         prompt_tokens: spent.usage.prompt,
         completion_tokens: spent.usage.completion,
         cached_tokens: spent.usage.cached,
@@ -21,6 +22,7 @@ pub(super) fn of(spent: Spent) -> Usage {
 pub(super) fn total<'a>(steps: impl IntoIterator<Item = &'a Usage>) -> Usage {
     let mut total = steps.into_iter().fold(Usage::default(), |mut sum, step| {
         sum.calls += step.calls;
+        sum.cache_hits += step.cache_hits;
         sum.prompt_tokens = add(sum.prompt_tokens, step.prompt_tokens);
         sum.completion_tokens = add(sum.completion_tokens, step.completion_tokens);
         sum.cached_tokens = add(sum.cached_tokens, step.cached_tokens);
@@ -28,7 +30,11 @@ pub(super) fn total<'a>(steps: impl IntoIterator<Item = &'a Usage>) -> Usage {
     });
     if total.calls == 0 {
         total.cost_usd = Some(0.0);
-        total.cost_note = Some("no LLM used".to_owned());
+        let note = match total.cache_hits {
+            0 => "no LLM used",
+            _ => "every answer came from the cache",
+        };
+        total.cost_note = Some(note.to_owned());
     } else {
         total.cost_note = Some("no price is set for this model".to_owned());
     }

@@ -1,0 +1,147 @@
+//! The same page is fetched once.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use lovage_workflow::cache::{Cache, CacheKey, Shelf};
+use serde::{Deserialize, Serialize};
+use sha2::{Digest, Sha256};
+use url::Url;
+
+use super::{Fetch, FetchError, Page, Want};
+use crate::sharing::{self, Worth};
+
+/// A [`Fetch`] whose pages are kept and shared, while they are being read too.
+///
+/// Kept are answers with a 2xx status, and that a site has no robots.txt; not
+/// what a site forbids to keep (`Cache-Control`, RFC 9111), and for no longer
+/// than it allows. Failures are neither kept nor shared.
+pub struct CachedFetch {
+    inner: Arc<dyn Fetch>,
+    cache: Arc<dyn Cache>,
+    keep: Duration,
+}
+
+/// What stands before the body: a page without it, on one line.
+#[derive(Serialize, Deserialize)]
+struct Head {
+    url: Url,
+    status: u16,
+    content_type: Option<String>,
+    etag: Option<String>,
+    last_modified: Option<String>,
+    cache_control: Option<String>,
+}
+
+impl CachedFetch {
+    /// Keeps what `inner` fetches for `keep` at most.
+    pub fn new(inner: Arc<dyn Fetch>, cache: Arc<dyn Cache>, keep: Duration) -> CachedFetch {
+        CachedFetch { inner, cache, keep }
+    }
+
+    fn worth(&self, page: &Page, want: Want) -> Worth {
+        let no_robots = want == Want::Robots && matches!(page.status, 404 | 410);
+        if !(200..300).contains(&page.status) && !no_robots {
+            return None;
+        }
+        let allowed = allowed(page.cache_control.as_deref().unwrap_or_default())?;
+        Some((written(page)?, self.keep.min(allowed)))
+    }
+}
+
+/// How long a site lets a cache that many share keep an answer (RFC 9111,
+/// section 5.2.2); nothing where it forbids it.
+fn allowed(cache_control: &str) -> Option<Duration> {
+    let mut allowed = Duration::MAX;
+    let mut for_shared = false;
+    for directive in cache_control.split(',') {
+        let (name, value) = directive.split_once('=').unwrap_or((directive, ""));
+        let seconds = value.trim().trim_matches('"').parse().ok();
+        match name.trim().to_ascii_lowercase().as_str() {
+            "no-store" | "no-cache" | "private" => return None,
+            "s-maxage" => {
+                for_shared = true;
+                allowed = Duration::from_secs(seconds?);
+            }
+            "max-age" if !for_shared => allowed = Duration::from_secs(seconds?),
+            _ => {}
+        }
+    }
+    Some(allowed)
+}
+
+fn written(page: &Page) -> Option<Vec<u8>> {
+    let head = Head {
+        url: page.url.clone(),
+        status: page.status,
+        content_type: page.content_type.clone(),
+        etag: page.etag.clone(),
+        last_modified: page.last_modified.clone(),
+        cache_control: page.cache_control.clone(),
+    };
+    let mut bytes = serde_json::to_vec(&head).ok()?;
+    bytes.push(b'\n');
+    bytes.extend_from_slice(&page.body);
+    Some(bytes)
+}
+
+fn read(bytes: &[u8]) -> Option<Page> {
+    let end = bytes.iter().position(|byte| *byte == b'\n')?;
+    let head: Head = serde_json::from_slice(&bytes[..end]).ok()?;
+    Some(Page {
+        url: head.url,
+        status: head.status,
+        content_type: head.content_type,
+        etag: head.etag,
+        last_modified: head.last_modified,
+        cache_control: head.cache_control,
+        body: bytes[end + 1..].to_vec().into(),
+    })
+}
+
+#[async_trait]
+impl Fetch for CachedFetch {
+    async fn get(&self, url: &Url, want: Want) -> Result<Page, FetchError> {
+        let mut address = url.clone();
+        address.set_fragment(None);
+        let digest = Sha256::new()
+            .chain_update(want.as_str())
+            .chain_update("\n")
+            .chain_update(address.as_str());
+        let key = CacheKey {
+            shelf: Shelf::Page,
+            digest: digest.finalize().into(),
+        };
+        let worth = |page: &Page| self.worth(page, want);
+        let got = sharing::get(&self.cache, key, read, worth, self.inner.get(url, want)).await?;
+        Ok(got.value)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_site_says_how_long_it_may_be_kept() {
+        let seconds = |seconds| Some(Duration::from_secs(seconds));
+        for (cache_control, expected) in [
+            ("", Some(Duration::MAX)),
+            ("public", Some(Duration::MAX)),
+            ("max-age=60", seconds(60)),
+            ("Public, Max-Age=\"60\"", seconds(60)),
+            ("max-age=0", seconds(0)),
+            ("max-age=600, s-maxage=5", seconds(5)),
+            ("s-maxage=5, max-age=600", seconds(5)),
+            ("no-store", None),
+            ("max-age=60, NO-STORE", None),
+            ("private", None),
+            ("private=\"set-cookie\"", None),
+            ("no-cache", None),
+            ("max-age=soon", None),
+        ] {
+            assert_eq!(allowed(cache_control), expected, "{cache_control:?}");
+        }
+    }
+}

@@ -1,0 +1,105 @@
+//! One makes a value, others who want the same one share it.
+//!
+//! The cache helps and never hinders: where it fails, everyone makes a value
+//! of their own.
+
+use std::pin::pin;
+use std::sync::Arc;
+use std::time::Duration;
+
+use lovage_workflow::cache::{Cache, CacheKey, Hold, Taken, VALUE_BYTES_MAX, WAIT_MAX};
+use tokio::time::{MissedTickBehavior, interval};
+
+/// A maker that says nothing for this long is taken for dead.
+const LEASE: Duration = Duration::from_secs(6);
+/// How often a maker says that it is alive: two times may be lost.
+const RENEW: Duration = Duration::from_secs(2);
+
+/// What is worth keeping of an outcome: its bytes, and for how long.
+pub(crate) type Worth = Option<(Vec<u8>, Duration)>;
+
+/// A value, and whether somebody else had made it.
+pub(crate) struct Got<T> {
+    pub(crate) value: T,
+    pub(crate) cached: bool,
+}
+
+/// The value of `key`: kept, made by somebody else just now, or made by `make`.
+///
+/// `read` reads what was kept; what it cannot read is made anew. `worth` says
+/// what of a made one is to be kept. Failures are not shared: who waited for a
+/// maker that failed makes the value itself. Dropping the future drops what is
+/// being made; others wait for it until its lease is over.
+pub(crate) async fn get<T, E>(
+    cache: &Arc<dyn Cache>,
+    key: CacheKey,
+    read: impl Fn(&[u8]) -> Option<T>,
+    worth: impl FnOnce(&T) -> Worth,
+    make: impl Future<Output = Result<T, E>>,
+) -> Result<Got<T>, E> {
+    let own = |value| Got {
+        value,
+        cached: false,
+    };
+    match cache.take(&key, LEASE, WAIT_MAX).await {
+        Ok(Taken::Value(bytes)) => {
+            if let Some(value) = read(&bytes) {
+                return Ok(Got {
+                    value,
+                    cached: true,
+                });
+            }
+            // Of another version, or damaged: of no use to anybody.
+            logged(cache.forget(&key).await);
+            make.await.map(own)
+        }
+        Ok(Taken::Yours(hold)) => {
+            let made = alive(cache, &hold, make).await;
+            let worth = made.as_ref().ok().and_then(worth);
+            end(cache, &hold, worth).await;
+            made.map(own)
+        }
+        Ok(Taken::Busy) => make.await.map(own),
+        Err(error) => {
+            tracing::warn!(%key, %error, "the cache cannot be asked");
+            make.await.map(own)
+        }
+    }
+}
+
+/// Runs `make` to its end and says meanwhile that its maker lives.
+async fn alive<T>(cache: &Arc<dyn Cache>, hold: &Hold, make: impl Future<Output = T>) -> T {
+    let mut make = pin!(make);
+    let mut tick = interval(RENEW);
+    tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    tick.reset();
+    loop {
+        tokio::select! {
+            biased;
+            made = &mut make => return made,
+            _ = tick.tick() => {}
+        }
+        // Beside the work, not before it: a store that blinks holds up nothing.
+        let mut renewed = pin!(cache.renew(hold, LEASE));
+        tokio::select! {
+            biased;
+            made = &mut make => return made,
+            renewed = &mut renewed => logged(renewed),
+        }
+    }
+}
+
+async fn end(cache: &Arc<dyn Cache>, hold: &Hold, worth: Worth) {
+    match worth {
+        Some((value, keep)) if value.len() <= VALUE_BYTES_MAX && !keep.is_zero() => {
+            logged(cache.put(hold, &value, keep).await);
+        }
+        _ => logged(cache.abandon(hold).await),
+    }
+}
+
+fn logged<T, E: std::fmt::Display>(outcome: Result<T, E>) {
+    if let Err(error) = outcome {
+        tracing::warn!(%error, "the cache cannot be told");
+    }
+}
