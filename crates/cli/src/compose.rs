@@ -6,20 +6,22 @@ use lovage_api::{ApiConfig, Render, Rendered, State};
 use lovage_broker_redis::{RedisBroker, RedisConfig};
 use lovage_broker_sqlite::{SqliteBroker, SqliteConfig};
 use lovage_core::broker::Broker;
+use lovage_core::cache::Cache;
 use lovage_core::clock::{Clock, SystemClock};
 use lovage_core::id::QueueName;
 use lovage_core::payload::Payload;
-use lovage_pipeline::llm::{Llm, OpenAi, OpenAiConfig};
-use lovage_pipeline::net::{ClientSettings, GuardedClient};
+use lovage_pipeline::Kinds;
+use lovage_pipeline::llm::{Llm, OpenAi, OpenAiConfig, Taped};
+use lovage_pipeline::net::{CachedFetch, ClientSettings, Fetch, GuardedClient, TapedFetch};
 use lovage_pipeline::news::Research;
-use lovage_pipeline::render::{self, Format};
-use lovage_pipeline::script::types::ScriptResult;
-use lovage_pipeline::script::{self, Deps};
+use lovage_pipeline::script::{Deps, Sharing};
+use lovage_pipeline::tape::Tape;
 use lovage_worker::{Worker, WorkerConfig};
+use lovage_workflow::Handlers;
 use tokio::sync::Semaphore;
 use url::Url;
 
-use crate::config::{LlmProvider, ResearchSource, Settings, Synchronous};
+use crate::config::{masked, LlmProvider, ResearchSource, Settings, Synchronous};
 use crate::exit::{self, Exit};
 
 /// The clock everything runs on.
@@ -27,8 +29,13 @@ pub(crate) fn clock() -> Arc<dyn Clock> {
     Arc::new(SystemClock)
 }
 
+/// All that a store does.
+pub(crate) trait Store: Broker + Cache {}
+
+impl<S: Broker + Cache> Store for S {}
+
 /// The store the settings name: Redis when there is a URL, else the embedded one.
-pub(crate) async fn broker(settings: &Settings) -> Result<Arc<dyn Broker>, Exit> {
+pub(crate) async fn broker(settings: &Settings) -> Result<Arc<dyn Store>, Exit> {
     if settings.store.url.expose().is_empty() {
         embedded(settings).await
     } else {
@@ -36,13 +43,14 @@ pub(crate) async fn broker(settings: &Settings) -> Result<Arc<dyn Broker>, Exit>
     }
 }
 
-async fn redis(settings: &Settings) -> Result<Arc<dyn Broker>, Exit> {
+async fn redis(settings: &Settings) -> Result<Arc<dyn Store>, Exit> {
     let config = RedisConfig {
         prefix: settings.store.prefix.clone(),
         tls: settings.store.tls.clone(),
         sentinel_login: settings.store.sentinel_login.expose().to_owned(),
         wait_replicas: settings.store.wait_replicas,
         lease: settings.store.lease_s,
+        cache_bytes_max: settings.cache.bytes_max,
         ..RedisConfig::new(settings.store.url.expose())
     };
     let broker = RedisBroker::connect(config)
@@ -53,7 +61,7 @@ async fn redis(settings: &Settings) -> Result<Arc<dyn Broker>, Exit> {
 }
 
 /// The store in the data folder.
-pub(crate) async fn embedded(settings: &Settings) -> Result<Arc<dyn Broker>, Exit> {
+pub(crate) async fn embedded(settings: &Settings) -> Result<Arc<dyn Store>, Exit> {
     let folder = &settings.store.data;
     std::fs::create_dir_all(folder).map_err(|error| {
         Exit::new(
@@ -63,6 +71,7 @@ pub(crate) async fn embedded(settings: &Settings) -> Result<Arc<dyn Broker>, Exi
     })?;
     let config = SqliteConfig {
         lease: settings.store.lease_s,
+        cache_bytes_max: settings.cache.bytes_max,
         synchronous: match settings.store.synchronous {
             Synchronous::Normal => lovage_broker_sqlite::Synchronous::Normal,
             Synchronous::Full => lovage_broker_sqlite::Synchronous::Full,
@@ -78,10 +87,39 @@ pub(crate) async fn embedded(settings: &Settings) -> Result<Arc<dyn Broker>, Exi
 }
 
 /// What the script pipeline needs, as the settings say.
-pub(crate) fn deps(settings: &Settings) -> Result<Deps, Exit> {
+fn deps(settings: &Settings, cache: Arc<dyn Cache>) -> Result<Deps, Exit> {
+    let fetch = fetch(settings)?;
+    let research = Arc::new(research(settings, fetch.clone()));
+    let cached = &settings.cache;
+    let sharing = cached.enabled.then(|| Sharing {
+        endpoint: settings.llm.base_url.clone(),
+        llm_keep: cached.llm_keep_s,
+        research: match fetch {
+            Some(fetch) => {
+                let fetch = CachedFetch::new(fetch, cache.clone(), cached.page_keep_s);
+                Arc::new(self::research(settings, Some(Arc::new(fetch))).mannered_as(&research))
+            }
+            None => research.clone(),
+        },
+        cache,
+    });
     Ok(Deps {
         llm: llm(settings)?,
-        research: Arc::new(research(settings)?),
+        research,
+        sharing,
+    })
+}
+
+/// The same over a tape: recorded on it, or answered from it. Nothing is
+/// shared: a recording is whole, and a replay asks nobody.
+pub(crate) fn taped(settings: &Settings, tape: &Arc<Tape>) -> Result<Deps, Exit> {
+    let llm = llm(settings)?;
+    let fetch = fetch(settings)?;
+    let fetch = fetch.map(|fetch| Arc::new(TapedFetch::new(fetch, tape.clone(), masked)) as _);
+    Ok(Deps {
+        llm: llm.map(|llm| Arc::new(Taped::new(llm, tape.clone())) as _),
+        research: Arc::new(research(settings, fetch)),
+        sharing: None,
     })
 }
 
@@ -111,7 +149,8 @@ fn llm(settings: &Settings) -> Result<Option<Arc<dyn Llm>>, Exit> {
     Ok(Some(Arc::new(openai)))
 }
 
-fn research(settings: &Settings) -> Result<Research, Exit> {
+/// The door to the network; none where the sample inside the program is read.
+fn fetch(settings: &Settings) -> Result<Option<Arc<dyn Fetch>>, Exit> {
     let research = &settings.research;
     let live = match research.source {
         ResearchSource::Sample => false,
@@ -119,7 +158,7 @@ fn research(settings: &Settings) -> Result<Research, Exit> {
         ResearchSource::Auto => !research.feeds.is_empty(),
     };
     if !live {
-        return Ok(Research::sample());
+        return Ok(None);
     }
     if research.contact.is_empty() {
         let why = "research.contact must be set for live research: an address or mailbox for the owners of the sites";
@@ -132,27 +171,40 @@ fn research(settings: &Settings) -> Result<Research, Exit> {
     };
     let fetch =
         GuardedClient::new(&client).map_err(|error| Exit::because("research settings", &error))?;
-    let feeds: Vec<Url> = research.feeds.clone();
-    Ok(Research::live(feeds, Arc::new(fetch)).with_host_gap(research.host_pause_ms))
+    Ok(Some(Arc::new(fetch)))
+}
+
+fn research(settings: &Settings, fetch: Option<Arc<dyn Fetch>>) -> Research {
+    let Some(fetch) = fetch else {
+        return Research::sample();
+    };
+    let feeds: Vec<Url> = settings.research.feeds.clone();
+    Research::live(feeds, fetch).with_host_gap(settings.research.host_pause_ms)
 }
 
 /// A worker that knows every kind.
 pub(crate) fn worker(
     settings: &Settings,
-    broker: Arc<dyn Broker>,
+    store: Arc<dyn Store>,
     queues: Vec<QueueName>,
 ) -> Result<Worker, Exit> {
+    let handlers = kinds().handlers(&deps(settings, store.clone())?);
+    Ok(worker_with(settings, store, queues, handlers))
+}
+
+/// A worker that knows these handlers.
+pub(crate) fn worker_with(
+    settings: &Settings,
+    broker: Arc<dyn Broker>,
+    queues: Vec<QueueName>,
+    handlers: Handlers,
+) -> Worker {
     let config = WorkerConfig {
         blocking_threads: settings.worker.blocking_threads,
         grace: settings.worker.grace_s,
         ..WorkerConfig::new(queues, settings.worker.concurrency)
     };
-    Ok(Worker::new(
-        broker,
-        lovage_pipeline::handlers(deps(settings)?),
-        clock(),
-        config,
-    ))
+    Worker::new(broker, handlers, clock(), config)
 }
 
 /// The API over a store.
@@ -165,24 +217,26 @@ pub(crate) fn api(settings: &Settings, broker: Arc<dyn Broker>) -> State {
     };
     State::new(
         broker,
-        Arc::new(lovage_pipeline::catalog()),
-        Arc::new(ScriptRender),
+        Arc::new(kinds().catalog()),
+        Arc::new(KindRender(kinds())),
         clock(),
         config,
     )
 }
 
-/// Renders scripts; results of other kinds are JSON only.
-pub(crate) struct ScriptRender;
+/// Every kind there is.
+pub(crate) fn kinds() -> Kinds {
+    Kinds::new(lovage_pipeline::standard())
+}
 
-impl Render for ScriptRender {
+/// Renders results as their kinds say.
+pub(crate) struct KindRender(pub(crate) Kinds);
+
+impl Render for KindRender {
     fn formats(&self, kind: &str) -> Vec<&'static str> {
-        let formats = Format::ALL.iter().filter(|format| **format != Format::Json);
-        if kind == script::KIND {
-            formats.map(|format| format.as_str()).collect()
-        } else {
-            Vec::new()
-        }
+        let entry = self.0.get(kind).into_iter();
+        let renderings = entry.flat_map(|entry| &entry.renderings);
+        renderings.map(|rendering| rendering.format).collect()
     }
 
     fn render(
@@ -191,18 +245,11 @@ impl Render for ScriptRender {
         result: &Payload,
         format: &str,
     ) -> Option<Result<Rendered, String>> {
-        let format = format
-            .parse::<Format>()
-            .ok()
-            .filter(|_| kind == script::KIND)?;
-        let script = result.read::<ScriptResult>();
-        Some(
-            script
-                .map_err(|error| error.to_string())
-                .map(|script| Rendered {
-                    content_type: render::content_type(format).to_owned(),
-                    body: render::render(&script, format).into_bytes(),
-                }),
-        )
+        let rendering = self.0.rendering(kind, format)?;
+        let shown = rendering.show(result);
+        Some(shown.map(|body| Rendered {
+            content_type: rendering.content_type.to_owned(),
+            body: body.into_bytes(),
+        }))
     }
 }

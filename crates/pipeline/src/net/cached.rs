@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 use url::Url;
 
-use super::{Fetch, FetchError, Page, Want};
+use super::{Fetch, FetchError, Page, Request, Want};
 use crate::sharing::{self, Worth};
 
 /// A [`Fetch`] whose pages are kept and shared, while they are being read too.
@@ -32,6 +32,7 @@ struct Head {
     etag: Option<String>,
     last_modified: Option<String>,
     cache_control: Option<String>,
+    retry_after: Option<String>,
 }
 
 impl CachedFetch {
@@ -79,6 +80,7 @@ fn written(page: &Page) -> Option<Vec<u8>> {
         etag: page.etag.clone(),
         last_modified: page.last_modified.clone(),
         cache_control: page.cache_control.clone(),
+        retry_after: page.retry_after.clone(),
     };
     let mut bytes = serde_json::to_vec(&head).ok()?;
     bytes.push(b'\n');
@@ -96,25 +98,34 @@ fn read(bytes: &[u8]) -> Option<Page> {
         etag: head.etag,
         last_modified: head.last_modified,
         cache_control: head.cache_control,
+        retry_after: head.retry_after,
         body: bytes[end + 1..].to_vec().into(),
     })
 }
 
+/// A key tells who asks, not what: it is no part of this. Nor is the version
+/// that somebody has already: everyone gets the whole page.
+fn key(request: &Request) -> CacheKey {
+    let mut address = request.url.clone();
+    address.set_fragment(None);
+    let digest = Sha256::new()
+        .chain_update(request.want.as_str())
+        .chain_update("\n")
+        .chain_update(address.as_str())
+        .chain_update("\n")
+        .chain_update(request.json.as_deref().unwrap_or_default());
+    CacheKey {
+        shelf: Shelf::Page,
+        digest: digest.finalize().into(),
+    }
+}
+
 #[async_trait]
 impl Fetch for CachedFetch {
-    async fn get(&self, url: &Url, want: Want) -> Result<Page, FetchError> {
-        let mut address = url.clone();
-        address.set_fragment(None);
-        let digest = Sha256::new()
-            .chain_update(want.as_str())
-            .chain_update("\n")
-            .chain_update(address.as_str());
-        let key = CacheKey {
-            shelf: Shelf::Page,
-            digest: digest.finalize().into(),
-        };
-        let worth = |page: &Page| self.worth(page, want);
-        let got = sharing::get(&self.cache, key, read, worth, self.inner.get(url, want)).await?;
+    async fn send(&self, request: &Request) -> Result<Page, FetchError> {
+        let worth = |page: &Page| self.worth(page, request.want);
+        let fetch = self.inner.send(request);
+        let got = sharing::get(&self.cache, key(request), read, worth, fetch).await?;
         Ok(got.value)
     }
 }
