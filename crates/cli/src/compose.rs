@@ -21,7 +21,7 @@ use lovage_workflow::Handlers;
 use tokio::sync::Semaphore;
 use url::Url;
 
-use crate::config::{masked, LlmProvider, ResearchSource, Settings, Synchronous};
+use crate::config::{LlmProvider, ResearchSource, Settings, Synchronous, masked};
 use crate::exit::{self, Exit};
 
 /// The clock everything runs on.

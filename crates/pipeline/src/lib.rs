@@ -13,6 +13,7 @@ pub mod render;
 pub mod script;
 pub mod secret;
 mod sharing;
+pub mod tape;
 
 pub use kind::{KindEntry, Kinds, Rendering};
 

@@ -3,11 +3,12 @@
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use async_trait::async_trait;
+use serde::{Deserialize, Serialize};
 
 use super::{ChatRequest, ChatResponse, Llm, LlmError, Sink, TokenUsage};
 
 /// Calls made and tokens used.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Spent {
     /// HTTP calls, retries and refused ones included.
     pub calls: u32,

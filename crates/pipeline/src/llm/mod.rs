@@ -17,22 +17,25 @@ mod price;
 mod relay;
 mod retry;
 mod sse;
+mod taped;
 mod think;
 mod wire;
 
-pub use cached::Cached;
 pub use crate::secret::Secret;
+pub use cached::Cached;
 pub use classify::classify;
 pub use estimate::tokens_estimate;
 pub use metered::{Metered, Spent};
 pub use openai::{CALLS_IN_FLIGHT, OpenAi, OpenAiConfig, SetupError};
 pub use price::Price;
 pub use retry::{Decision, PARK_AFTER, RETRY_AFTER_MAX, RetryPolicy, decide};
+pub use taped::Taped;
 
 use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
+use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 /// One message of a conversation.
@@ -98,7 +101,7 @@ pub struct ChatRequest {
 }
 
 /// A whole answer.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct ChatResponse {
     /// The text, `<think>` blocks removed.
     pub text: String,
@@ -111,7 +114,7 @@ pub struct ChatResponse {
 }
 
 /// Tokens of one or more calls; `None` is unknown.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct TokenUsage {
     /// Prompt tokens.
     pub prompt: Option<u64>,
@@ -178,7 +181,7 @@ pub trait Llm: Send + Sync {
 /// The retries that make sense have been made. Ask [`LlmError::park`] first:
 /// where it names a time, give the worker's place away and run the job again
 /// then, without counting an attempt. Otherwise `kind` decides.
-#[derive(Debug, Clone, PartialEq, thiserror::Error)]
+#[derive(Debug, Clone, PartialEq, thiserror::Error, Serialize, Deserialize)]
 #[error("{kind}: {detail}")]
 pub struct LlmError {
     /// The kind decides what happens next.
@@ -221,7 +224,8 @@ impl LlmError {
 }
 
 /// The taxonomy. Retrying, shrinking and degrading are decided by kind alone.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum LlmErrorKind {
     /// 429: wait and try again.
     RateLimited,

@@ -5,10 +5,9 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use lovage_workflow::cache::{Cache, CacheKey, Shelf};
-use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
-use url::Url;
 
+use super::head::Head;
 use super::{Fetch, FetchError, Page, Request, Want};
 use crate::sharing::{self, Worth};
 
@@ -21,18 +20,6 @@ pub struct CachedFetch {
     inner: Arc<dyn Fetch>,
     cache: Arc<dyn Cache>,
     keep: Duration,
-}
-
-/// What stands before the body: a page without it, on one line.
-#[derive(Serialize, Deserialize)]
-struct Head {
-    url: Url,
-    status: u16,
-    content_type: Option<String>,
-    etag: Option<String>,
-    last_modified: Option<String>,
-    cache_control: Option<String>,
-    retry_after: Option<String>,
 }
 
 impl CachedFetch {
@@ -72,17 +59,9 @@ fn allowed(cache_control: &str) -> Option<Duration> {
     Some(allowed)
 }
 
+/// The head on one line, then the body.
 fn written(page: &Page) -> Option<Vec<u8>> {
-    let head = Head {
-        url: page.url.clone(),
-        status: page.status,
-        content_type: page.content_type.clone(),
-        etag: page.etag.clone(),
-        last_modified: page.last_modified.clone(),
-        cache_control: page.cache_control.clone(),
-        retry_after: page.retry_after.clone(),
-    };
-    let mut bytes = serde_json::to_vec(&head).ok()?;
+    let mut bytes = serde_json::to_vec(&Head::of(page)).ok()?;
     bytes.push(b'\n');
     bytes.extend_from_slice(&page.body);
     Some(bytes)
@@ -91,16 +70,7 @@ fn written(page: &Page) -> Option<Vec<u8>> {
 fn read(bytes: &[u8]) -> Option<Page> {
     let end = bytes.iter().position(|byte| *byte == b'\n')?;
     let head: Head = serde_json::from_slice(&bytes[..end]).ok()?;
-    Some(Page {
-        url: head.url,
-        status: head.status,
-        content_type: head.content_type,
-        etag: head.etag,
-        last_modified: head.last_modified,
-        cache_control: head.cache_control,
-        retry_after: head.retry_after,
-        body: bytes[end + 1..].to_vec().into(),
-    })
+    Some(head.with(bytes[end + 1..].to_vec().into()))
 }
 
 /// A key tells who asks, not what: it is no part of this. Nor is the version

@@ -7,15 +7,19 @@ mod cached;
 pub mod client;
 pub mod corpus;
 pub mod guard;
+mod head;
 pub mod limits;
+mod taped;
 
 pub use cached::CachedFetch;
 pub use client::{ClientSettings, GuardedClient};
 pub use corpus::CorpusFetcher;
 pub use guard::{PublicAddr, Refusal, check_url};
+pub use taped::TapedFetch;
 
 use async_trait::async_trait;
 use bytes::Bytes;
+use serde::{Deserialize, Serialize};
 use url::Url;
 
 use crate::secret::Secret;
@@ -171,7 +175,8 @@ impl Want {
 }
 
 /// Why a page could not be fetched.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum FetchError {
     /// The guard refused the address; says which rule.
     #[error("refused: {0}")]

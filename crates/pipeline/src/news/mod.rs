@@ -63,7 +63,7 @@ impl ResearchWatch for () {
 pub struct Research {
     fetch: Arc<dyn Fetch>,
     sources: Vec<Arc<dyn NewsSource>>,
-    hosts: Hosts,
+    hosts: Arc<Hosts>,
     corpus: Corpus,
     suggestions: Vec<String>,
 }
@@ -79,7 +79,7 @@ impl Research {
             sources: feed_sources(CorpusFetcher::feeds(), &fetch),
             fetch,
             // Nobody is disturbed by reading from memory.
-            hosts: Hosts::new(Duration::ZERO),
+            hosts: Arc::new(Hosts::new(Duration::ZERO)),
             corpus: Corpus::Sample,
             suggestions: topics.collect(),
         }
@@ -90,7 +90,7 @@ impl Research {
         Self {
             sources: feed_sources(feeds, &fetch),
             fetch,
-            hosts: Hosts::new(HOST_GAP),
+            hosts: Arc::new(Hosts::new(HOST_GAP)),
             corpus: Corpus::Live,
             suggestions: Vec::new(),
         }
@@ -106,7 +106,14 @@ impl Research {
     /// The same research with another time between two requests to one host.
     #[must_use]
     pub fn with_host_gap(mut self, gap: Duration) -> Self {
-        self.hosts = Hosts::new(gap);
+        self.hosts = Arc::new(Hosts::new(gap));
+        self
+    }
+
+    /// The same research, taking turns at a host with another one's requests.
+    #[must_use]
+    pub fn mannered_as(mut self, other: &Research) -> Self {
+        self.hosts = other.hosts.clone();
         self
     }
 
