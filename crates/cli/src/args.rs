@@ -88,7 +88,7 @@ pub(crate) enum Command {
 #[derive(Debug, Args)]
 pub(crate) struct Generate {
     /// What the script is about, 1 to 500 characters.
-    #[arg(required_unless_present = "resume", value_name = "TOPIC")]
+    #[arg(required_unless_present_any = ["resume", "replay"], value_name = "TOPIC")]
     pub(crate) topic: Option<String>,
     /// Kind of text.
     #[arg(long = "type", value_enum, default_value = "youtube")]
@@ -105,6 +105,12 @@ pub(crate) struct Generate {
     /// Go on with an interrupted job from its last checkpoint.
     #[arg(long, value_name = "ID", conflicts_with_all = ["topic", "script_type", "lang"])]
     pub(crate) resume: Option<Uuid>,
+    /// Write every call and page of this run into an empty folder.
+    #[arg(long, value_name = "DIR", conflicts_with_all = ["resume", "replay"])]
+    pub(crate) record: Option<PathBuf>,
+    /// Run a recorded run again, without network; another topic is asked in vain.
+    #[arg(long, value_name = "DIR", conflicts_with = "resume")]
+    pub(crate) replay: Option<PathBuf>,
 }
 
 /// Arguments of `up`.

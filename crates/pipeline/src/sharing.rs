@@ -29,7 +29,7 @@ pub(crate) struct Got<T> {
 /// `read` reads what was kept; what it cannot read is made anew. `worth` says
 /// what of a made one is to be kept. Failures are not shared: who waited for a
 /// maker that failed makes the value itself. Dropping the future drops what is
-/// being made; others wait for it until its lease is over.
+/// being made, and lets the next one make it.
 pub(crate) async fn get<T, E>(
     cache: &Arc<dyn Cache>,
     key: CacheKey,
@@ -54,9 +54,10 @@ pub(crate) async fn get<T, E>(
             make.await.map(own)
         }
         Ok(Taken::Yours(hold)) => {
-            let made = alive(cache, &hold, make).await;
+            let mut held = Held::new(cache, hold);
+            let made = held.alive(make).await;
             let worth = made.as_ref().ok().and_then(worth);
-            end(cache, &hold, worth).await;
+            held.end(worth).await;
             made.map(own)
         }
         Ok(Taken::Busy) => make.await.map(own),
@@ -67,34 +68,66 @@ pub(crate) async fn get<T, E>(
     }
 }
 
-/// Runs `make` to its end and says meanwhile that its maker lives.
-async fn alive<T>(cache: &Arc<dyn Cache>, hold: &Hold, make: impl Future<Output = T>) -> T {
-    let mut make = pin!(make);
-    let mut tick = interval(RENEW);
-    tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
-    tick.reset();
-    loop {
-        tokio::select! {
-            biased;
-            made = &mut make => return made,
-            _ = tick.tick() => {}
+/// A hold that does not outlive its maker.
+struct Held<'a> {
+    cache: &'a Arc<dyn Cache>,
+    hold: Hold,
+    ended: bool,
+}
+
+impl<'a> Held<'a> {
+    fn new(cache: &'a Arc<dyn Cache>, hold: Hold) -> Self {
+        Self {
+            cache,
+            hold,
+            ended: false,
         }
-        // Beside the work, not before it: a store that blinks holds up nothing.
-        let mut renewed = pin!(cache.renew(hold, LEASE));
-        tokio::select! {
-            biased;
-            made = &mut make => return made,
-            renewed = &mut renewed => logged(renewed),
+    }
+
+    /// Runs `make` to its end and says meanwhile that its maker lives.
+    async fn alive<T>(&self, make: impl Future<Output = T>) -> T {
+        let mut make = pin!(make);
+        let mut tick = interval(RENEW);
+        tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        tick.reset();
+        loop {
+            tokio::select! {
+                biased;
+                made = &mut make => return made,
+                _ = tick.tick() => {}
+            }
+            // Beside the work, not before it: a store that blinks holds up nothing.
+            tokio::select! {
+                biased;
+                made = &mut make => return made,
+                renewed = self.cache.renew(&self.hold, LEASE) => logged(renewed),
+            }
         }
+    }
+
+    async fn end(&mut self, worth: Worth) {
+        match worth {
+            Some((value, keep)) if value.len() <= VALUE_BYTES_MAX && !keep.is_zero() => {
+                logged(self.cache.put(&self.hold, &value, keep).await);
+            }
+            _ => logged(self.cache.abandon(&self.hold).await),
+        }
+        self.ended = true;
     }
 }
 
-async fn end(cache: &Arc<dyn Cache>, hold: &Hold, worth: Worth) {
-    match worth {
-        Some((value, keep)) if value.len() <= VALUE_BYTES_MAX && !keep.is_zero() => {
-            logged(cache.put(hold, &value, keep).await);
+impl Drop for Held<'_> {
+    /// A maker that was stopped tells the next one, who need not wait for the
+    /// lease to end. It has no time left to wait for that; where there is no
+    /// loop any more to say it on, the lease says it.
+    fn drop(&mut self) {
+        if self.ended {
+            return;
         }
-        _ => logged(cache.abandon(hold).await),
+        if let Ok(runtime) = tokio::runtime::Handle::try_current() {
+            let (cache, hold) = (self.cache.clone(), self.hold);
+            runtime.spawn(async move { logged(cache.abandon(&hold).await) });
+        }
     }
 }
 

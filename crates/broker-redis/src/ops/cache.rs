@@ -33,21 +33,21 @@ impl Store {
         wait: Duration,
     ) -> Result<Taken, BrokerError> {
         let deadline = Instant::now() + wait.min(limits::CACHE_WAIT_MAX);
-        let (mut token, mut left) = match self.look(key, lease, false).await? {
+        let token = match self.look(key, lease, false).await? {
             Look::Taken(taken) => return Ok(taken),
             Look::Held(..) if wait.is_zero() => return Ok(Taken::Busy),
-            Look::Held(token, left) => (token, left),
+            Look::Held(token, _) => token,
         };
         let waiter = news.waiter(self, &self.keys.cache(), key.to_string());
         loop {
             // Armed before looking: what happens between is not missed.
             let mut something = pin!(waiter.something());
             something.as_mut().enable();
-            match self.look(key, lease, true).await? {
+            let left = match self.look(key, lease, true).await? {
                 Look::Taken(taken) => return Ok(taken),
                 Look::Held(other, _) if other != token => return Ok(Taken::Busy),
-                Look::Held(same, more) => (token, left) = (same, more),
-            }
+                Look::Held(_, left) => left,
+            };
             if Instant::now() >= deadline {
                 return Ok(Taken::Busy);
             }

@@ -1,5 +1,6 @@
 //! `lovage generate`: one script, here and now, through the real queue on the embedded store.
 
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use lovage_core::broker::{Broker, Enqueued, RedriveReply};
@@ -16,9 +17,10 @@ use serde_json::json;
 use tokio_util::sync::CancellationToken;
 
 use super::api::stopped;
-use super::{Flag, given, worker};
+use super::recording::{Recording, Scene};
+use super::{given, worker};
 use crate::args::Generate;
-use crate::compose;
+use crate::compose::{self, Store};
 use crate::config::Settings;
 use crate::exit::{self, Exit};
 use crate::view::out;
@@ -27,26 +29,31 @@ use crate::view::steps::Steps;
 /// Jobs of this command wait apart from those of a server on the same store.
 const QUEUE: &str = "generate";
 
-pub(crate) fn flags(args: &Generate) -> Vec<Flag> {
-    given([("store.data", args.data.clone().map(Into::into))])
-}
-
-pub(crate) async fn run(args: &Generate, settings: Settings) -> Result<(), Exit> {
+pub(crate) async fn run(args: &Generate, file: &Option<PathBuf>) -> Result<(), Exit> {
+    let recording = args.replay.as_deref().map(Recording::read).transpose()?;
+    let recorded = recording
+        .as_ref()
+        .map(|recording| recording.settings.clone());
+    let flags = given([("store.data", args.data.clone().map(Into::into))]);
+    let settings = super::settings(file, flags, recorded)?;
     crate::telemetry::init_quiet(&settings.log);
-    let input = args
-        .topic
-        .as_deref()
-        .map(|topic| input(args, topic))
-        .transpose()?;
+    let input = match (args.topic.as_deref(), &recording) {
+        (Some(topic), _) => Some(input(args, topic)?),
+        (None, recording) => recording.as_ref().map(Recording::input).transpose()?,
+    };
+    let scene = scene(args, &settings, recording.as_ref(), input.as_ref()).await?;
     let broker = compose::embedded(&settings).await?;
     let id = match (args.resume, input) {
         (Some(id), _) => resume(broker.as_ref(), &settings, id.into()).await?,
         (None, Some(input)) => enqueue(broker.as_ref(), &settings, input).await?,
         (None, None) => return Err(Exit::new(exit::USAGE, "expected a topic, or --resume ID")),
     };
-    let job = run_job(&settings, broker, id)
+    let job = run_job(&settings, broker, id, &scene)
         .await
-        .map_err(|exit| exit.with_hint(&resume_hint(id)))?;
+        .map_err(|exit| match scene.is_taped() {
+            true => exit,
+            false => exit.with_hint(&resume_hint(id)),
+        })?;
     let format = args
         .output
         .as_str()
@@ -56,14 +63,23 @@ pub(crate) async fn run(args: &Generate, settings: Settings) -> Result<(), Exit>
 }
 
 /// Runs a worker on the job's queue until the job is final.
-async fn run_job(settings: &Settings, broker: Arc<dyn Broker>, id: JobId) -> Result<Job, Exit> {
+async fn run_job(
+    settings: &Settings,
+    broker: Arc<dyn Store>,
+    id: JobId,
+    scene: &Scene,
+) -> Result<Job, Exit> {
     let queue = get(broker.as_ref(), id).await?.asked.queue;
-    let worker = compose::worker(settings, broker.clone(), vec![queue])?;
+    let worker = scene.worker(settings, broker.clone(), vec![queue])?;
     let stop = CancellationToken::new();
     let mut working = tokio::spawn(worker.run(stop.clone().cancelled_owned()));
     let followed = tokio::select! {
         job = follow(broker.as_ref(), id) => job,
         told = stopped() => interrupt(broker.as_ref(), settings, id, told).await,
+        trouble = scene.trouble() => {
+            let ended = interrupt(broker.as_ref(), settings, id, Ok(())).await;
+            Err(ended.err().filter(|exit| exit.code != exit::INTERRUPTED).unwrap_or(trouble))
+        }
         ended = &mut working => {
             worker::ended(ended)?;
             return Err(Exit::new(exit::ERROR, "the worker ended before the job"));
@@ -71,7 +87,22 @@ async fn run_job(settings: &Settings, broker: Arc<dyn Broker>, id: JobId) -> Res
     };
     stop.cancel();
     worker::ended(working.await)?;
-    followed
+    let job = followed?;
+    scene.troubled().map_or(Ok(job), Err)
+}
+
+/// Where the run takes place, as the arguments say.
+async fn scene(
+    args: &Generate,
+    settings: &Settings,
+    recording: Option<&Recording>,
+    input: Option<&Payload>,
+) -> Result<Scene, Exit> {
+    match (&args.record, &args.replay, recording, input) {
+        (Some(folder), _, _, Some(input)) => Scene::recorded(folder, settings, input).await,
+        (_, Some(folder), Some(recording), _) => Scene::played(folder, recording).await,
+        _ => Ok(Scene::default()),
+    }
 }
 
 /// Cancels the job, so that no later run takes it up unasked; its checkpoints stay.

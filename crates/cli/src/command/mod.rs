@@ -11,6 +11,7 @@ mod enqueue;
 mod generate;
 mod list;
 mod queue;
+mod recording;
 mod remote;
 mod result;
 mod server;
@@ -27,9 +28,9 @@ use crate::exit::{self, Exit};
 
 /// Runs a command to its end.
 pub(crate) async fn run(cli: Cli) -> Result<(), Exit> {
-    let load = |flags| settings(&cli.config, flags);
+    let load = |flags| settings(&cli.config, flags, None);
     match cli.command {
-        Command::Generate(args) => generate::run(&args, load(generate::flags(&args))?).await,
+        Command::Generate(args) => generate::run(&args, &cli.config).await,
         Command::Up(args) => up::run(load(up::flags(&args))?).await,
         Command::Api(args) => api::run(load(api::flags(&args))?).await,
         Command::Worker(args) => worker::run(load(worker::flags(&args))?).await,
@@ -68,8 +69,19 @@ pub(crate) async fn run(cli: Cli) -> Result<(), Exit> {
 /// A setting given as a flag: its dotted name and its value.
 pub(crate) type Flag = (String, toml::Value);
 
-fn settings(file: &Option<std::path::PathBuf>, flags: Vec<Flag>) -> Result<Settings, Exit> {
-    let loaded = Sources::of_process(file.clone(), flags).and_then(Settings::load);
+/// The settings; in a replay, those of the recorded run where they matter.
+fn settings(
+    file: &Option<std::path::PathBuf>,
+    flags: Vec<Flag>,
+    recorded: Option<Vec<Flag>>,
+) -> Result<Settings, Exit> {
+    let sources = Sources::of_process(file.clone(), flags);
+    let loaded = sources.and_then(|sources| {
+        Settings::load(Sources {
+            recorded,
+            ..sources
+        })
+    });
     loaded.map_err(|error| Exit::new(exit::USAGE, chain(&error)))
 }
 
