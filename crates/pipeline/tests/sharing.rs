@@ -269,7 +269,8 @@ async fn a_maker_that_is_stopped_makes_nobody_wait() {
     }
     drop(begun);
     let other = Arc::new(Model::default());
-    let answer = over(&other, &cache, &["a"]).complete(&asked);
+    let llm = over(&other, &cache, &["a"]);
+    let answer = llm.complete(&asked);
     let answer = tokio::time::timeout(Duration::from_secs(3), answer).await;
     assert_eq!(answer.unwrap().unwrap().text, "answer 1");
 }
