@@ -8,6 +8,7 @@
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 mod audit;
+mod cache;
 mod calls;
 mod chaos;
 mod cli;
@@ -20,6 +21,7 @@ mod http;
 mod limits;
 mod process;
 mod readme;
+mod recording;
 mod records;
 mod redis;
 mod refused;

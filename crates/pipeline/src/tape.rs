@@ -46,6 +46,7 @@ struct Entry {
 pub(crate) struct Place {
     path: PathBuf,
     asked: Value,
+    told: String,
 }
 
 impl Tape {
@@ -104,8 +105,8 @@ impl Tape {
         self.playing
     }
 
-    /// Where the next answer to a question belongs.
-    pub(crate) fn place(&self, what: &str, asked: Value) -> Place {
+    /// Where the next answer to a question belongs; `told` is the question for people.
+    pub(crate) fn place(&self, what: &str, asked: Value, told: &str) -> Place {
         let digest = sha256_hex(asked.to_string());
         let name = format!("{what}-{}", &digest[..DIGITS]);
         let mut counts = self.asked.lock().unwrap_or_else(PoisonError::into_inner);
@@ -114,6 +115,7 @@ impl Tape {
         Place {
             path: self.folder.join(format!("{name}-{count}.json")),
             asked,
+            told: told.chars().take(TOLD_MAX).collect(),
         }
     }
 
@@ -150,15 +152,11 @@ impl Tape {
     }
 
     fn missing(&self, place: &Place) -> String {
-        let asked = place.asked.to_string();
-        let mut told: String = asked.chars().take(TOLD_MAX).collect();
-        if told.len() < asked.len() {
-            told.push('…');
-        }
         let name = place.path.file_name().unwrap_or_default().display();
+        let folder = self.folder.display();
         format!(
-            "the recording in {} has no answer to this ({name}): {told}",
-            self.folder.display()
+            "the recording in {folder} has no answer to this ({name}): {}",
+            place.told
         )
     }
 

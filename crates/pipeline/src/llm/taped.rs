@@ -6,7 +6,7 @@ use async_trait::async_trait;
 
 use super::asked::asked;
 use super::{ChatRequest, ChatResponse, Llm, LlmError, Sink};
-use crate::tape::Tape;
+use crate::tape::{Place, Tape};
 
 /// An [`Llm`] whose calls are recorded, failed ones too, or whose answers are
 /// played: then the model behind it is asked for its name alone.
@@ -27,7 +27,7 @@ impl Taped {
     }
 
     async fn recorded(&self, request: &ChatRequest, ask: impl Future<Output = Answer>) -> Answer {
-        let place = self.tape.place("llm", asked(self.inner.as_ref(), request));
+        let place = self.place(request);
         // So that a call nobody waited for is known to have been made.
         self.tape.write(&place, &()).await;
         let answer = ask.await;
@@ -36,8 +36,14 @@ impl Taped {
     }
 
     async fn played(&self, request: &ChatRequest) -> Answer {
-        let place = self.tape.place("llm", asked(self.inner.as_ref(), request));
-        self.tape.read(&place, false).await
+        self.tape.read(&self.place(request), false).await
+    }
+
+    fn place(&self, request: &ChatRequest) -> Place {
+        let last = request.messages.last();
+        let told = last.map_or("", |message| message.text.as_str());
+        let asked = asked(self.inner.as_ref(), request);
+        self.tape.place("llm", asked, told)
     }
 }
 

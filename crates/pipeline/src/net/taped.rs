@@ -48,12 +48,13 @@ impl TapedFetch {
 
     fn place(&self, request: &Request) -> Place {
         let json = request.json.as_deref().map(String::from_utf8_lossy);
+        let url = (self.mask)(request.url.as_str());
         let asked = json!({
-            "url": (self.mask)(request.url.as_str()),
+            "url": url,
             "want": request.want.as_str(),
             "json": json,
         });
-        self.tape.place("page", asked)
+        self.tape.place("page", asked, &url)
     }
 
     fn outcome(&self, fetched: &Result<Page, FetchError>) -> Outcome {
