@@ -27,6 +27,7 @@ mod redis;
 mod refused;
 mod restart;
 mod site;
+mod sources;
 mod store;
 mod system;
 mod tidy;

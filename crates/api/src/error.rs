@@ -17,6 +17,7 @@ use lovage_core::status::Status;
 
 use crate::convert;
 use crate::convert::rfc3339;
+use crate::render::Unshown;
 
 /// Why a request was not done.
 #[derive(Debug, Clone, thiserror::Error)]
@@ -83,6 +84,16 @@ pub(crate) enum ApiError {
     NotRendered(String),
     #[error("something went wrong; the server's log has more under the request id")]
     Panicked,
+}
+
+impl From<Unshown> for ApiError {
+    fn from(unshown: Unshown) -> Self {
+        match unshown {
+            Unshown::UnknownFormat { got, known } => Self::UnknownFormat { got, known },
+            Unshown::Option { name, detail } => Self::Invalid(vec![at_parameter(name, detail)]),
+            Unshown::Failed(why) => Self::NotRendered(why),
+        }
+    }
 }
 
 /// One row of the table: status, code, title.

@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use lovage_core::error::BrokerError;
 use lovage_core::id::{JobId, QueueName};
+use lovage_core::limiter::LimitName;
 use redis::aio::PubSub;
 use redis::{FromRedisValue, Pipeline};
 
@@ -32,6 +33,7 @@ pub(crate) struct Store {
     pub(crate) restart_grace: bool,
     pub(crate) cache_bytes_max: u64,
     queues: Mutex<Queues>,
+    limits: Mutex<BTreeSet<LimitName>>,
 }
 
 /// What this process knows of the set of all queues.
@@ -54,6 +56,7 @@ impl Store {
             restart_grace: config.restart_grace,
             cache_bytes_max: config.cache_bytes_max,
             queues: Mutex::default(),
+            limits: Mutex::default(),
         };
         store.check().await?;
         store.check_schema().await?;
@@ -161,6 +164,25 @@ impl Store {
         let mut add = redis::pipe();
         add.sadd(self.keys.queues(), names).ignore();
         self.send(&add).await
+    }
+
+    /// Sees to it that an account and model is in the set of all; once per
+    /// process unless it is `new` to the servers.
+    ///
+    /// The set has a slot of its own, so no script can do this.
+    pub(crate) async fn know_limit(&self, name: &LimitName, new: bool) -> Result<(), BrokerError> {
+        if !new && self.known_limits().contains(name) {
+            return Ok(());
+        }
+        let mut add = redis::pipe();
+        add.sadd(self.keys.limits(), name.as_str()).ignore();
+        self.send::<()>(&add).await?;
+        self.known_limits().insert(name.clone());
+        Ok(())
+    }
+
+    fn known_limits(&self) -> MutexGuard<'_, BTreeSet<LimitName>> {
+        self.limits.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn queues(&self) -> MutexGuard<'_, Queues> {

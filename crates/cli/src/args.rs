@@ -1,13 +1,16 @@
 //! The command line.
 
 pub(crate) mod queue;
+pub(crate) mod sources;
 
 use std::path::PathBuf;
 
+use clap::builder::PossibleValuesParser;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use uuid::Uuid;
 
 use self::queue::{DeadAction, QueueAction};
+use self::sources::SourcesAction;
 
 /// A job queue and worker system for long, costly LLM jobs.
 #[derive(Debug, Parser)]
@@ -64,6 +67,12 @@ pub(crate) enum Command {
         #[command(subcommand)]
         action: DeadAction,
     },
+    /// Try the news sources.
+    Sources {
+        /// What to do with them.
+        #[command(subcommand)]
+        action: SourcesAction,
+    },
     /// Measure this machine: the queue, and the Redis floor in the same run.
     Bench(Bench),
     /// A process of `bench`.
@@ -97,8 +106,10 @@ pub(crate) struct Generate {
     #[arg(long, value_enum, default_value = "auto")]
     pub(crate) lang: Lang,
     /// Format of the script on stdout.
-    #[arg(short, long, value_enum, default_value = "markdown")]
-    pub(crate) output: Format,
+    #[arg(short, long, visible_alias = "format", value_name = "FORMAT", value_parser = script_formats(), default_value = "markdown")]
+    pub(crate) output: String,
+    #[command(flatten)]
+    pub(crate) graph: GraphOptions,
     /// Folder of the embedded store.
     #[arg(long, value_name = "DIR")]
     pub(crate) data: Option<String>,
@@ -230,11 +241,46 @@ pub(crate) struct Wait {
 pub(crate) struct ResultOf {
     /// The job's id.
     pub(crate) id: Uuid,
-    /// Format of the result; a job that is no script has json only.
-    #[arg(short, long, value_enum, default_value = "json")]
-    pub(crate) output: Format,
+    /// Format of the result: json, all, or one that its kind has.
+    #[arg(
+        short,
+        long,
+        visible_alias = "format",
+        value_name = "FORMAT",
+        default_value = "json"
+    )]
+    pub(crate) output: String,
+    #[command(flatten)]
+    pub(crate) graph: GraphOptions,
     #[command(flatten)]
     pub(crate) server: Server,
+}
+
+/// How a graph is shown.
+#[derive(Debug, Args)]
+pub(crate) struct GraphOptions {
+    /// With graph or all: the viewer it is shaped for, canonical, reactflow, cytoscape or d3.
+    #[arg(long = "for", value_name = "VIEWER")]
+    pub(crate) viewer: Option<String>,
+    /// With graph or all: a node for each line, too.
+    #[arg(long)]
+    pub(crate) lines: bool,
+}
+
+impl GraphOptions {
+    /// Those that were given, as the API names them.
+    pub(crate) fn given(&self) -> Vec<(String, String)> {
+        let viewer = self.viewer.clone().map(|viewer| ("for".to_owned(), viewer));
+        let lines = self.lines.then(|| ("lines".to_owned(), "true".to_owned()));
+        viewer.into_iter().chain(lines).collect()
+    }
+}
+
+/// The formats of a script.
+fn script_formats() -> PossibleValuesParser {
+    let own = lovage_pipeline::render::script();
+    let own = own.iter().map(|rendering| rendering.format);
+    PossibleValuesParser::new(own.chain(["json", "all"]))
 }
 
 /// Arguments of `watch`.
@@ -379,11 +425,13 @@ pub(crate) enum Section {
     Due,
     /// Jobs that wait for a language model.
     Model,
+    /// Steps side by side, and requests at once.
+    FanOut,
 }
 
 impl Section {
     /// In the order they are measured.
-    pub(crate) const ALL: [Self; 11] = [
+    pub(crate) const ALL: [Self; 12] = [
         Self::Floor,
         Self::Drain,
         Self::Durability,
@@ -395,6 +443,7 @@ impl Section {
         Self::Leases,
         Self::Due,
         Self::Model,
+        Self::FanOut,
     ];
 
     /// Whether a quick look includes it.
@@ -419,6 +468,7 @@ impl Section {
             Self::Leases => "Leases: renewing many",
             Self::Due => "Due: many jobs at once",
             Self::Model => "Model: jobs that wait",
+            Self::FanOut => "Fan-out: steps side by side, and jobs at once",
         }
     }
 }
@@ -555,18 +605,5 @@ named!(
         Ko = "ko",
         /// English.
         En = "en",
-    }
-);
-named!(
-    /// Format of a result.
-    Format {
-        /// A report with sources and a timeline.
-        Markdown = "markdown",
-        /// Plain text to read in a chat.
-        Chat = "chat",
-        /// Nodes and edges.
-        Graph = "graph",
-        /// Everything.
-        Json = "json",
     }
 );

@@ -2,40 +2,59 @@
 
 use std::sync::Arc;
 
-use lovage_api::{ApiConfig, Render, Rendered, State};
+use lovage_api::{ApiConfig, FormatSpec, OptionSpec, Render, Rendered, State};
 use lovage_broker_redis::{RedisBroker, RedisConfig};
 use lovage_broker_sqlite::{SqliteBroker, SqliteConfig};
 use lovage_core::broker::Broker;
 use lovage_core::cache::Cache;
 use lovage_core::clock::{Clock, SystemClock};
-use lovage_core::id::QueueName;
+use lovage_core::id::{QueueName, WorkerId};
+use lovage_core::limiter::Limiter;
 use lovage_core::payload::Payload;
-use lovage_pipeline::Kinds;
 use lovage_pipeline::llm::{Llm, OpenAi, OpenAiConfig, Taped};
-use lovage_pipeline::net::{CachedFetch, ClientSettings, Fetch, GuardedClient, TapedFetch};
+use lovage_pipeline::net::{CachedFetch, TapedFetch};
 use lovage_pipeline::news::Research;
+use lovage_pipeline::render::Choice;
 use lovage_pipeline::script::{Deps, Sharing};
 use lovage_pipeline::tape::Tape;
+use lovage_pipeline::{Kinds, Rendering};
 use lovage_worker::{Worker, WorkerConfig};
 use lovage_workflow::Handlers;
 use tokio::sync::Semaphore;
-use url::Url;
 
 use crate::config::{LlmProvider, ResearchSource, Settings, Synchronous, masked};
 use crate::exit::{self, Exit};
+use crate::sources::{self, Doors};
 
 /// The clock everything runs on.
 pub(crate) fn clock() -> Arc<dyn Clock> {
     Arc::new(SystemClock)
 }
 
-/// All that a store does.
-pub(crate) trait Store: Broker + Cache {}
+/// One store, as those that use it see it.
+#[derive(Clone)]
+pub(crate) struct Store {
+    /// Keeps jobs.
+    pub(crate) broker: Arc<dyn Broker>,
+    /// Admits calls to providers.
+    pub(crate) limiter: Arc<dyn Limiter>,
+    /// Keeps what jobs share.
+    pub(crate) cache: Arc<dyn Cache>,
+}
 
-impl<S: Broker + Cache> Store for S {}
+impl Store {
+    fn new<T: Broker + Limiter + Cache>(store: T) -> Self {
+        let store = Arc::new(store);
+        Self {
+            broker: store.clone(),
+            limiter: store.clone(),
+            cache: store,
+        }
+    }
+}
 
 /// The store the settings name: Redis when there is a URL, else the embedded one.
-pub(crate) async fn broker(settings: &Settings) -> Result<Arc<dyn Store>, Exit> {
+pub(crate) async fn store(settings: &Settings) -> Result<Store, Exit> {
     if settings.store.url.expose().is_empty() {
         embedded(settings).await
     } else {
@@ -43,7 +62,7 @@ pub(crate) async fn broker(settings: &Settings) -> Result<Arc<dyn Store>, Exit> 
     }
 }
 
-async fn redis(settings: &Settings) -> Result<Arc<dyn Store>, Exit> {
+async fn redis(settings: &Settings) -> Result<Store, Exit> {
     let config = RedisConfig {
         prefix: settings.store.prefix.clone(),
         tls: settings.store.tls.clone(),
@@ -57,11 +76,11 @@ async fn redis(settings: &Settings) -> Result<Arc<dyn Store>, Exit> {
         .await
         .map_err(|error| Exit::because("the Redis store cannot be used", &error))?;
     tracing::info!(prefix = settings.store.prefix, "the store is Redis");
-    Ok(Arc::new(broker))
+    Ok(Store::new(broker))
 }
 
 /// The store in the data folder.
-pub(crate) async fn embedded(settings: &Settings) -> Result<Arc<dyn Store>, Exit> {
+pub(crate) async fn embedded(settings: &Settings) -> Result<Store, Exit> {
     let folder = &settings.store.data;
     std::fs::create_dir_all(folder).map_err(|error| {
         Exit::new(
@@ -83,47 +102,53 @@ pub(crate) async fn embedded(settings: &Settings) -> Result<Arc<dyn Store>, Exit
         .await
         .map_err(|error| Exit::because(&what, &error))?;
     tracing::info!(folder = %folder.display(), "the store is embedded; set REDIS_URL to share one");
-    Ok(Arc::new(broker))
+    Ok(Store::new(broker))
 }
 
 /// What the script pipeline needs, as the settings say.
-fn deps(settings: &Settings, cache: Arc<dyn Cache>) -> Result<Deps, Exit> {
-    let fetch = fetch(settings)?;
-    let research = Arc::new(research(settings, fetch.clone()));
-    let cached = &settings.cache;
-    let sharing = cached.enabled.then(|| Sharing {
-        endpoint: settings.llm.base_url.clone(),
-        llm_keep: cached.llm_keep_s,
-        research: match fetch {
-            Some(fetch) => {
-                let fetch = CachedFetch::new(fetch, cache.clone(), cached.page_keep_s);
-                Arc::new(self::research(settings, Some(Arc::new(fetch))).mannered_as(&research))
-            }
-            None => research.clone(),
-        },
-        cache,
+fn deps(settings: &Settings, store: &Store) -> Result<Deps, Exit> {
+    let doors = doors(settings)?;
+    let own = Arc::new(research(settings, doors.as_ref()));
+    let wanted = &settings.cache;
+    let sharing = wanted.enabled.then(|| {
+        let cached = |fetch| {
+            Arc::new(CachedFetch::new(
+                fetch,
+                store.cache.clone(),
+                wanted.page_keep_s,
+            )) as _
+        };
+        let doors = doors.map(|doors| doors.through(cached));
+        Sharing {
+            cache: store.cache.clone(),
+            endpoint: settings.llm.base_url.clone(),
+            llm_keep: wanted.llm_keep_s,
+            research: Arc::new(research(settings, doors.as_ref()).mannered_as(&own)),
+        }
     });
     Ok(Deps {
-        llm: llm(settings)?,
-        research,
+        llm: llm(settings, store.limiter.clone())?,
+        price: settings.llm.price,
+        research: own,
         sharing,
     })
 }
 
 /// The same over a tape: recorded on it, or answered from it. Nothing is
 /// shared: a recording is whole, and a replay asks nobody.
-pub(crate) fn taped(settings: &Settings, tape: &Arc<Tape>) -> Result<Deps, Exit> {
-    let llm = llm(settings)?;
-    let fetch = fetch(settings)?;
-    let fetch = fetch.map(|fetch| Arc::new(TapedFetch::new(fetch, tape.clone(), masked)) as _);
+pub(crate) fn taped(settings: &Settings, store: &Store, tape: &Arc<Tape>) -> Result<Deps, Exit> {
+    let llm = llm(settings, store.limiter.clone())?;
+    let taped = |fetch| Arc::new(TapedFetch::new(fetch, tape.clone(), masked)) as _;
+    let doors = doors(settings)?.map(|doors| doors.through(taped));
     Ok(Deps {
         llm: llm.map(|llm| Arc::new(Taped::new(llm, tape.clone())) as _),
-        research: Arc::new(research(settings, fetch)),
+        price: settings.llm.price,
+        research: Arc::new(research(settings, doors.as_ref())),
         sharing: None,
     })
 }
 
-fn llm(settings: &Settings) -> Result<Option<Arc<dyn Llm>>, Exit> {
+fn llm(settings: &Settings, limiter: Arc<dyn Limiter>) -> Result<Option<Arc<dyn Llm>>, Exit> {
     let llm = &settings.llm;
     let named = !llm.api_key.expose().is_empty() || settings.is_set("llm.base_url");
     let wanted = match llm.provider {
@@ -146,56 +171,45 @@ fn llm(settings: &Settings) -> Result<Option<Arc<dyn Llm>>, Exit> {
     let seed = clock().now().as_nanosecond() as u64 ^ u64::from(std::process::id());
     let openai = OpenAi::new(config, permits, seed)
         .map_err(|error| Exit::because("llm settings", &error))?;
-    Ok(Some(Arc::new(openai)))
+    let holder = WorkerId::at(clock().now()).to_string();
+    let admitted = openai.admitted_by(limiter, llm.limits, llm.price, holder);
+    Ok(Some(Arc::new(admitted)))
 }
 
-/// The door to the network; none where the sample inside the program is read.
-fn fetch(settings: &Settings) -> Result<Option<Arc<dyn Fetch>>, Exit> {
+/// The doors to the network; none where the sample inside the program is read.
+fn doors(settings: &Settings) -> Result<Option<Doors>, Exit> {
     let research = &settings.research;
     let live = match research.source {
         ResearchSource::Sample => false,
         ResearchSource::Live => true,
-        ResearchSource::Auto => !research.feeds.is_empty(),
+        ResearchSource::Auto => research.is_set_up(),
     };
-    if !live {
-        return Ok(None);
-    }
-    if research.contact.is_empty() {
-        let why = "research.contact must be set for live research: an address or mailbox for the owners of the sites";
-        return Err(Exit::new(exit::USAGE, why));
-    }
-    let client = ClientSettings {
-        trusted_hosts: research.trusted_hosts.clone(),
-        downloads: research.concurrency,
-        ..ClientSettings::new(&research.contact)
-    };
-    let fetch =
-        GuardedClient::new(&client).map_err(|error| Exit::because("research settings", &error))?;
-    Ok(Some(Arc::new(fetch)))
+    live.then(|| Doors::open(research)).transpose()
 }
 
-fn research(settings: &Settings, fetch: Option<Arc<dyn Fetch>>) -> Research {
-    let Some(fetch) = fetch else {
+fn research(settings: &Settings, doors: Option<&Doors>) -> Research {
+    let Some(doors) = doors else {
         return Research::sample();
     };
-    let feeds: Vec<Url> = settings.research.feeds.clone();
-    Research::live(feeds, fetch).with_host_gap(settings.research.host_pause_ms)
+    let research = &settings.research;
+    let sources = sources::asked(research, doors);
+    Research::live(sources, doors.pages.clone()).with_host_gap(research.host_pause_ms)
 }
 
 /// A worker that knows every kind.
 pub(crate) fn worker(
     settings: &Settings,
-    store: Arc<dyn Store>,
+    store: &Store,
     queues: Vec<QueueName>,
 ) -> Result<Worker, Exit> {
-    let handlers = kinds().handlers(&deps(settings, store.clone())?);
+    let handlers = kinds().handlers(&deps(settings, store)?);
     Ok(worker_with(settings, store, queues, handlers))
 }
 
 /// A worker that knows these handlers.
 pub(crate) fn worker_with(
     settings: &Settings,
-    broker: Arc<dyn Broker>,
+    store: &Store,
     queues: Vec<QueueName>,
     handlers: Handlers,
 ) -> Worker {
@@ -204,24 +218,25 @@ pub(crate) fn worker_with(
         grace: settings.worker.grace_s,
         ..WorkerConfig::new(queues, settings.worker.concurrency)
     };
-    Worker::new(broker, handlers, clock(), config)
+    Worker::new(store.broker.clone(), handlers, clock(), config)
 }
 
 /// The API over a store.
-pub(crate) fn api(settings: &Settings, broker: Arc<dyn Broker>) -> State {
+pub(crate) fn api(settings: &Settings, store: Store) -> State {
     let config = ApiConfig {
         body_bytes_max: settings.api.body_bytes_max,
         keep: settings.store.keep_result_s,
         keep_dead: settings.store.keep_failed_s,
         ..ApiConfig::default()
     };
-    State::new(
-        broker,
+    let state = State::new(
+        store.broker,
         Arc::new(kinds().catalog()),
         Arc::new(KindRender(kinds())),
         clock(),
         config,
-    )
+    );
+    state.with_limiter(store.limiter)
 }
 
 /// Every kind there is.
@@ -229,14 +244,14 @@ pub(crate) fn kinds() -> Kinds {
     Kinds::new(lovage_pipeline::standard())
 }
 
-/// Renders results as their kinds say.
+/// Shows results in the formats that their kinds have.
 pub(crate) struct KindRender(pub(crate) Kinds);
 
 impl Render for KindRender {
-    fn formats(&self, kind: &str) -> Vec<&'static str> {
+    fn formats(&self, kind: &str) -> Vec<FormatSpec> {
         let entry = self.0.get(kind).into_iter();
         let renderings = entry.flat_map(|entry| &entry.renderings);
-        renderings.map(|rendering| rendering.format).collect()
+        renderings.map(spec).collect()
     }
 
     fn render(
@@ -244,12 +259,24 @@ impl Render for KindRender {
         kind: &str,
         result: &Payload,
         format: &str,
+        options: &[(&str, &str)],
     ) -> Option<Result<Rendered, String>> {
         let rendering = self.0.rendering(kind, format)?;
-        let shown = rendering.show(result);
+        let shown = rendering.show(result, options);
         Some(shown.map(|body| Rendered {
             content_type: rendering.content_type.to_owned(),
-            body: body.into_bytes(),
+            body,
         }))
+    }
+}
+
+fn spec(rendering: &Rendering) -> FormatSpec {
+    let option = |choice: &Choice| OptionSpec {
+        name: choice.name,
+        values: choice.values,
+    };
+    FormatSpec {
+        name: rendering.format,
+        options: rendering.options.iter().map(option).collect(),
     }
 }

@@ -259,6 +259,9 @@ pub struct WaitingView {
     pub reason: String,
     /// Name of the signal it waits for; null for other reasons.
     pub signal: Option<String>,
+    /// Which limit it waits for, such as `openai/gpt-5.4-mini#a1b2c3d4 tpm`; null for other reasons.
+    #[serde(default)]
+    pub limit: Option<String>,
     /// Until when, at the longest; null when nobody knows.
     #[cfg_attr(feature = "openapi", schema(format = DateTime))]
     pub until: Option<String>,

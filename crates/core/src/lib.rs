@@ -39,6 +39,7 @@ pub mod invariant;
 pub mod job;
 pub mod lease;
 pub mod lifecycle;
+pub mod limiter;
 pub mod limits;
 pub mod outcome;
 pub mod payload;

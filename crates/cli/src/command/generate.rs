@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 use std::sync::Arc;
 
+use lovage_api::{Chosen, Render, choose, show};
 use lovage_core::broker::{Broker, Enqueued, RedriveReply};
 use lovage_core::error::BrokerError;
 use lovage_core::id::JobId;
@@ -10,7 +11,6 @@ use lovage_core::job::{Job, NewJob};
 use lovage_core::limits;
 use lovage_core::payload::Payload;
 use lovage_core::status::Status;
-use lovage_pipeline::render::{self, Format};
 use lovage_pipeline::script::types::{ResultStatus, ScriptResult};
 use lovage_pipeline::script::{self, request};
 use serde_json::json;
@@ -20,7 +20,7 @@ use super::api::stopped;
 use super::recording::{Recording, Scene};
 use super::{given, worker};
 use crate::args::Generate;
-use crate::compose::{self, Store};
+use crate::compose::{self, KindRender, Store};
 use crate::config::Settings;
 use crate::exit::{self, Exit};
 use crate::view::out;
@@ -37,47 +37,48 @@ pub(crate) async fn run(args: &Generate, file: &Option<PathBuf>) -> Result<(), E
     let flags = given([("store.data", args.data.clone().map(Into::into))]);
     let settings = super::settings(file, flags, recorded)?;
     crate::telemetry::init_quiet(&settings.log);
+    let renderer: Arc<dyn Render> = Arc::new(KindRender(compose::kinds()));
+    let formats = renderer.formats(script::KIND);
+    let chosen = choose(&formats, &args.output, &args.graph.given())
+        .map_err(|unshown| Exit::new(exit::USAGE, unshown.to_string()))?;
     let input = match (args.topic.as_deref(), &recording) {
         (Some(topic), _) => Some(input(args, topic)?),
         (None, recording) => recording.as_ref().map(Recording::input).transpose()?,
     };
     let scene = scene(args, &settings, recording.as_ref(), input.as_ref()).await?;
-    let broker = compose::embedded(&settings).await?;
+    let store = compose::embedded(&settings).await?;
+    let broker = store.broker.as_ref();
     let id = match (args.resume, input) {
-        (Some(id), _) => resume(broker.as_ref(), &settings, id.into()).await?,
-        (None, Some(input)) => enqueue(broker.as_ref(), &settings, input).await?,
+        (Some(id), _) => resume(broker, &settings, id.into()).await?,
+        (None, Some(input)) => enqueue(broker, &settings, input).await?,
         (None, None) => return Err(Exit::new(exit::USAGE, "expected a topic, or --resume ID")),
     };
-    let job = run_job(&settings, broker, id, &scene)
+    let job = run_job(&settings, &store, id, &scene)
         .await
         .map_err(|exit| match scene.is_taped() {
             true => exit,
             false => exit.with_hint(&resume_hint(id)),
         })?;
-    let format = args
-        .output
-        .as_str()
-        .parse()
-        .expect("both name the same formats");
-    print(&job, format)
+    print(&job, &renderer, &chosen).await
 }
 
 /// Runs a worker on the job's queue until the job is final.
 async fn run_job(
     settings: &Settings,
-    broker: Arc<dyn Store>,
+    store: &Store,
     id: JobId,
     scene: &Scene,
 ) -> Result<Job, Exit> {
-    let queue = get(broker.as_ref(), id).await?.asked.queue;
-    let worker = scene.worker(settings, broker.clone(), vec![queue])?;
+    let broker = store.broker.as_ref();
+    let queue = get(broker, id).await?.asked.queue;
+    let worker = scene.worker(settings, store, vec![queue])?;
     let stop = CancellationToken::new();
     let mut working = tokio::spawn(worker.run(stop.clone().cancelled_owned()));
     let followed = tokio::select! {
-        job = follow(broker.as_ref(), id) => job,
-        told = stopped() => interrupt(broker.as_ref(), settings, id, told).await,
+        job = follow(broker, id) => job,
+        told = stopped() => interrupt(broker, settings, id, told).await,
         trouble = scene.trouble() => {
-            let ended = interrupt(broker.as_ref(), settings, id, Ok(())).await;
+            let ended = interrupt(broker, settings, id, Ok(())).await;
             Err(ended.err().filter(|exit| exit.code != exit::INTERRUPTED).unwrap_or(trouble))
         }
         ended = &mut working => {
@@ -216,8 +217,8 @@ async fn get(broker: &dyn Broker, id: JobId) -> Result<Job, Exit> {
         .ok_or_else(|| Exit::new(exit::ERROR, format!("job {id} is gone")))
 }
 
-fn print(job: &Job, format: Format) -> Result<(), Exit> {
-    let Some(result) = &job.result else {
+async fn print(job: &Job, renderer: &Arc<dyn Render>, chosen: &Chosen) -> Result<(), Exit> {
+    let Some(payload) = &job.result else {
         let error = job
             .error
             .as_ref()
@@ -227,13 +228,19 @@ fn print(job: &Job, format: Format) -> Result<(), Exit> {
             format!("{error}; {}", resume_hint(job.id)),
         ));
     };
-    let result: ScriptResult = result
+    let result: ScriptResult = payload
         .read()
         .map_err(|error| Exit::because("the result cannot be read", &error))?;
     for warning in &result.warnings {
         eprintln!("lovage: {}: {}", warning.code, warning.detail);
     }
-    out::print(render::render(&result, format))?;
+    if chosen.is_json() {
+        out::json(&result)?; // with its lines broken, for a person
+    } else {
+        let shown = show(renderer, script::KIND, payload, chosen).await;
+        let shown = shown.map_err(|unshown| Exit::new(exit::ERROR, unshown.to_string()))?;
+        out::print(shown.body)?;
+    }
     match result.status {
         ResultStatus::Ok | ResultStatus::Degraded => Ok(()),
         ResultStatus::InsufficientSources => Err(insufficient(&result)),

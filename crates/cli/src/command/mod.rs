@@ -15,6 +15,7 @@ mod recording;
 mod remote;
 mod result;
 mod server;
+mod sources;
 mod up;
 mod watch;
 mod worker;
@@ -22,6 +23,7 @@ mod worker;
 use lovage_core::error::chain;
 
 use crate::args::queue::{DeadAction, QueueAction};
+use crate::args::sources::SourcesAction;
 use crate::args::{Cli, Command, ConfigAction};
 use crate::config::{Settings, Sources};
 use crate::exit::{self, Exit};
@@ -53,6 +55,9 @@ pub(crate) async fn run(cli: Cli) -> Result<(), Exit> {
             DeadAction::Ls(args) => dead::list(args).await,
             DeadAction::Redrive(args) => dead::redrive(&args).await,
         },
+        Command::Sources {
+            action: SourcesAction::Check(args),
+        } => sources::check(&args, &load(Vec::new())?).await,
         Command::Bench(args) => bench::run(&args).await,
         Command::BenchPart(args) => bench::part::run(&args).await,
         Command::Chaos(args) => chaos::run(args).await,

@@ -108,13 +108,14 @@ impl Scene {
     pub(super) fn worker(
         &self,
         settings: &Settings,
-        store: Arc<dyn Store>,
+        store: &Store,
         queues: Vec<QueueName>,
     ) -> Result<Worker, Exit> {
         let Some(tape) = &self.tape else {
             return compose::worker(settings, store, queues);
         };
-        let mut handlers = compose::kinds().handlers(&compose::taped(settings, tape)?);
+        let deps = compose::taped(settings, store, tape)?;
+        let mut handlers = compose::kinds().handlers(&deps);
         if let Some(clock) = &self.clock {
             handlers = handlers.at(clock);
         }

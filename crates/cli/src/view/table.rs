@@ -57,8 +57,8 @@ pub(crate) fn job(job: &JobView) -> Table {
     row(
         "waiting",
         job.waiting.as_ref().map(|waiting| {
-            let (signal, until) = (waiting.signal.as_deref(), waiting.until.as_deref());
-            wait::text(&waiting.reason, signal, until)
+            let what = waiting.signal.as_deref().or(waiting.limit.as_deref());
+            wait::text(&waiting.reason, what, waiting.until.as_deref())
         }),
     );
     row("progress", progress(job));
@@ -128,7 +128,8 @@ fn limits(paused: bool, limits: &LimitsView) -> String {
 fn what(job: &JobView) -> String {
     let waiting = || {
         let waiting = job.waiting.as_ref()?;
-        let what = wait::what(&waiting.reason, waiting.signal.as_deref());
+        let name = waiting.signal.as_deref().or(waiting.limit.as_deref());
+        let what = wait::what(&waiting.reason, name);
         Some(format!("waits: {what}"))
     };
     let error = || job.error.as_ref().map(|error| error.message.clone());

@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
 use super::asked::asked;
-use super::{ChatRequest, ChatResponse, Llm, LlmError, Sink, TokenUsage};
+use super::{ChatRequest, ChatResponse, Llm, LlmError, Queued, Sink, TokenUsage};
 use crate::sharing::{self, Got, Worth};
 
 /// An [`Llm`] whose whole answers are kept and shared, while they are being
@@ -88,6 +88,7 @@ fn read(bytes: &[u8]) -> Option<ChatResponse> {
         usage: TokenUsage::default(),
         model: kept.model,
         calls: 0,
+        queued: Queued::default(),
     })
 }
 

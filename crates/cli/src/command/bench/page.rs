@@ -3,8 +3,8 @@
 use std::fmt::Write;
 use std::path::{Path, PathBuf};
 
-use super::chart;
 use super::report::{HEADS, Report, grouped};
+use super::{bars, chart};
 use crate::args::Section;
 use crate::exit::{self, Exit};
 
@@ -13,6 +13,8 @@ const BEGIN: &str = "<!-- figures: begin -->";
 const END: &str = "<!-- figures: end -->";
 /// The drawn curve, beside the page.
 const CURVE: &str = "batch-curve.svg";
+/// The drawn times of jobs by their steps, beside the page.
+const FAN_OUT: &str = "fan-out.svg";
 
 /// A page to be refreshed.
 pub(super) struct Page {
@@ -36,11 +38,14 @@ impl Page {
         })
     }
 
-    /// Writes the figures between the marks, and the picture of the curve beside the page.
+    /// Writes the figures between the marks, and the pictures beside the page.
     pub(super) fn refresh(&self, report: &Report) -> Result<(), Exit> {
         let failed = |error| refused(&self.path, &error);
         if let Some(picture) = chart::draw(&report.curve) {
             std::fs::write(self.path.with_file_name(CURVE), picture).map_err(failed)?;
+        }
+        if let Some(picture) = bars::draw(&report.fan_out) {
+            std::fs::write(self.path.with_file_name(FAN_OUT), picture).map_err(failed)?;
         }
         let (before, after) = (&self.before, &self.after);
         let page = format!("{before}{BEGIN}\n\n{}\n{END}{after}", figures(report));
@@ -75,6 +80,7 @@ fn figures(report: &Report) -> String {
         match section {
             Section::Drain => commands(&mut text, report),
             Section::Curve => curve(&mut text, report),
+            Section::FanOut => fan_out(&mut text, report),
             _ => {}
         }
     }
@@ -161,6 +167,28 @@ fn curve(text: &mut String, report: &Report) {
             grouped(point.jobs_per_s),
             point.p50_ms.to_string(),
             point.p99_ms.to_string(),
+        ];
+        row(text, &cells);
+    }
+}
+
+fn fan_out(text: &mut String, report: &Report) {
+    if report.fan_out.is_empty() {
+        return;
+    }
+    let _ = writeln!(
+        text,
+        "\n![Seconds of a job by its steps, side by side and one by one]({FAN_OUT})\n"
+    );
+    let heads = ["store", "steps of 2 s", "side by side, s", "one by one, s"];
+    row(text, &heads.map(str::to_owned));
+    row(text, &heads.map(|_| "---".to_owned()));
+    for point in &report.fan_out {
+        let cells = [
+            point.store.to_owned(),
+            point.steps.to_string(),
+            format!("{:.3}", point.side_by_side_s),
+            format!("{:.3}", point.one_by_one_s),
         ];
         row(text, &cells);
     }
