@@ -81,4 +81,11 @@ async fn two_workers_share_calls_and_pages_unless_told_not_to() {
     assert_eq!(system.llm.calls(), 2 + 4, "each pays for its own");
     assert_eq!(sum(&results, "cache_hits"), 0);
     assert!(sites.requests() > fetched, "pages are fetched anew");
+
+    let told = system.program(["cache", "stats", "-o", "json"]).end().await;
+    let told: Value = serde_json::from_str(&told.expect(0).stdout).unwrap();
+    let llm = &told["shelves"][0];
+    assert_eq!((&llm["shelf"], &llm["misses"]), (&json!("llm"), &json!(2)));
+    let helped = llm["hits"].as_u64().unwrap() + llm["shared"].as_u64().unwrap();
+    assert_eq!(helped, 4, "{told}");
 }

@@ -10,7 +10,7 @@ use serde_json::Value;
 use crate::process::{Ended, Program, Server};
 
 const TOPIC: &str = r#"{"topic": "Lumen Bay tidal battery"}"#;
-const COMMANDS: [&str; 28] = [
+const COMMANDS: [&str; 30] = [
     "generate",
     "up",
     "api",
@@ -34,6 +34,8 @@ const COMMANDS: [&str; 28] = [
     "dead redrive",
     "sources",
     "sources check",
+    "cache",
+    "cache stats",
     "bench",
     "chaos",
     "config",

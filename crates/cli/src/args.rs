@@ -1,5 +1,6 @@
 //! The command line.
 
+pub(crate) mod cache;
 pub(crate) mod queue;
 pub(crate) mod sources;
 
@@ -9,6 +10,7 @@ use clap::builder::PossibleValuesParser;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use uuid::Uuid;
 
+use self::cache::CacheAction;
 use self::queue::{DeadAction, QueueAction};
 use self::sources::SourcesAction;
 
@@ -72,6 +74,12 @@ pub(crate) enum Command {
         /// What to do with them.
         #[command(subcommand)]
         action: SourcesAction,
+    },
+    /// Show what jobs share.
+    Cache {
+        /// What to do with it.
+        #[command(subcommand)]
+        action: CacheAction,
     },
     /// Measure this machine: the queue, and the Redis floor in the same run.
     Bench(Bench),

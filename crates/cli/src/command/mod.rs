@@ -2,6 +2,7 @@
 
 mod api;
 mod bench;
+mod cache;
 mod chaos;
 mod completions;
 mod config;
@@ -22,6 +23,7 @@ mod worker;
 
 use lovage_core::error::chain;
 
+use crate::args::cache::CacheAction;
 use crate::args::queue::{DeadAction, QueueAction};
 use crate::args::sources::SourcesAction;
 use crate::args::{Cli, Command, ConfigAction};
@@ -55,6 +57,9 @@ pub(crate) async fn run(cli: Cli) -> Result<(), Exit> {
             DeadAction::Ls(args) => dead::list(args).await,
             DeadAction::Redrive(args) => dead::redrive(&args).await,
         },
+        Command::Cache {
+            action: CacheAction::Stats(args),
+        } => cache::stats(&args, &load(Vec::new())?).await,
         Command::Sources {
             action: SourcesAction::Check(args),
         } => sources::check(&args, &load(Vec::new())?).await,
