@@ -10,7 +10,7 @@ use serde_json::Value;
 use crate::process::{Ended, Program, Server};
 
 const TOPIC: &str = r#"{"topic": "Lumen Bay tidal battery"}"#;
-const COMMANDS: [&str; 30] = [
+const COMMANDS: [&str; 33] = [
     "generate",
     "up",
     "api",
@@ -29,6 +29,9 @@ const COMMANDS: [&str; 30] = [
     "queue pause",
     "queue resume",
     "queue limit",
+    "limit",
+    "limit ls",
+    "limit set",
     "dead",
     "dead ls",
     "dead redrive",

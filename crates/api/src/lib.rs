@@ -8,6 +8,7 @@ mod body;
 mod config;
 mod convert;
 mod error;
+mod estimate;
 mod fields;
 mod idempotency;
 mod limits;
@@ -27,6 +28,7 @@ use axum::response::IntoResponse;
 use axum::routing::get;
 
 pub use self::config::ApiConfig;
+pub use self::estimate::view as estimate_view;
 pub use self::openapi::openapi_json;
 pub use self::render::{Chosen, FormatSpec, OptionSpec, Render, Rendered, Unshown, choose, show};
 pub use self::serve::serve;

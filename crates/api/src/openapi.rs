@@ -13,7 +13,7 @@ use utoipa_axum::routes;
 
 use crate::render::OptionSpec;
 use crate::routes::{
-    batches, checkpoints, children, events, health, jobs, queues, result, signals,
+    batches, checkpoints, children, events, health, jobs, limits, metrics, queues, result, signals,
 };
 use crate::state::State;
 
@@ -118,6 +118,9 @@ pub(crate) fn routes() -> OpenApiRouter<State> {
         .routes(routes!(queues::pause))
         .routes(routes!(queues::resume))
         .routes(routes!(queues::limit))
+        .routes(routes!(limits::list))
+        .routes(routes!(limits::set))
         .routes(routes!(health::alive))
         .routes(routes!(health::ready))
+        .routes(routes!(metrics::get))
 }

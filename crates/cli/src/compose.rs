@@ -231,7 +231,7 @@ pub(crate) fn api(settings: &Settings, store: Store) -> State {
     };
     let state = State::new(
         store.broker,
-        Arc::new(kinds().catalog()),
+        Arc::new(kinds().priced(settings.llm.price).catalog()),
         Arc::new(KindRender(kinds())),
         clock(),
         config,

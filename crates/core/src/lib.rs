@@ -33,6 +33,7 @@ pub mod catalog;
 pub mod checkpoint;
 pub mod clock;
 pub mod error;
+pub mod estimate;
 pub mod event;
 pub mod id;
 pub mod invariant;

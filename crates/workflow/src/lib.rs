@@ -50,6 +50,7 @@ pub use lovage_core::catalog::{Catalog, CatalogError, InputError, KindSpec};
 pub use lovage_core::checkpoint::Checkpoint;
 pub use lovage_core::clock::{Clock, SystemClock};
 pub use lovage_core::error::BrokerError;
+pub use lovage_core::estimate::{Estimate, Estimator, StepEstimate};
 pub use lovage_core::event::NewEvent;
 pub use lovage_core::id::{JobId, Kind};
 pub use lovage_core::job::Child;

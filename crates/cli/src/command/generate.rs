@@ -23,8 +23,8 @@ use crate::args::Generate;
 use crate::compose::{self, KindRender, Store};
 use crate::config::Settings;
 use crate::exit::{self, Exit};
-use crate::view::out;
 use crate::view::steps::Steps;
+use crate::view::{out, table};
 
 /// Jobs of this command wait apart from those of a server on the same store.
 const QUEUE: &str = "generate";
@@ -45,6 +45,9 @@ pub(crate) async fn run(args: &Generate, file: &Option<PathBuf>) -> Result<(), E
         (Some(topic), _) => Some(input(args, topic)?),
         (None, recording) => recording.as_ref().map(Recording::input).transpose()?,
     };
+    if let Some(input) = input.as_ref().filter(|_| args.dry_run) {
+        return estimate(args, &settings, input);
+    }
     let scene = scene(args, &settings, recording.as_ref(), input.as_ref()).await?;
     let store = compose::embedded(&settings).await?;
     let broker = store.broker.as_ref();
@@ -130,7 +133,19 @@ fn store(error: BrokerError) -> Exit {
 }
 
 fn input(args: &Generate, topic: &str) -> Result<Payload, Exit> {
-    let input = json!({ "topic": topic, "type": args.script_type.as_str(), "language": args.lang.as_str() });
+    let wishes = &args.wishes;
+    let mut input = json!({
+        "topic": topic, "type": args.script_type.as_str(), "language": args.lang.as_str(),
+        "length": { "seconds": wishes.seconds, "words": wishes.words },
+        "tone": wishes.tone, "audience": wishes.audience,
+        "budget": {
+            "max_tokens": wishes.max_tokens, "max_cost_usd": wishes.max_cost,
+            "deadline_s": wishes.deadline,
+        },
+    });
+    if let Some(since) = &wishes.since {
+        input["since"] = json!(since);
+    }
     let request = request::parse(&input).map_err(|wrong| {
         let wrong: Vec<_> = wrong
             .iter()
@@ -139,6 +154,26 @@ fn input(args: &Generate, topic: &str) -> Result<Payload, Exit> {
         Exit::new(exit::USAGE, wrong.join("; "))
     })?;
     Payload::of(&request).map_err(|error| Exit::because("the request has no JSON form", &error))
+}
+
+/// Prints what a script will probably use, without a store.
+fn estimate(args: &Generate, settings: &Settings, input: &Payload) -> Result<(), Exit> {
+    let kinds = compose::kinds().priced(settings.llm.price);
+    let entry = kinds.get(script::KIND).expect("the kind is a standard one");
+    let of = entry
+        .spec
+        .estimate
+        .as_ref()
+        .expect("the kind has an estimate");
+    let input = input
+        .read()
+        .map_err(|error| Exit::because("the request has no JSON form", &error))?;
+    let view = lovage_api::estimate_view(script::KIND.to_owned(), of(&input));
+    if args.output == "json" {
+        out::json(&view)
+    } else {
+        out::print(table::estimate(&view))
+    }
 }
 
 /// The same checks and defaults as over HTTP, in a queue of its own.

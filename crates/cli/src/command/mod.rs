@@ -10,6 +10,8 @@ mod dead;
 mod document;
 mod enqueue;
 mod generate;
+mod kinds;
+mod limit;
 mod list;
 mod queue;
 mod recording;
@@ -24,6 +26,7 @@ mod worker;
 use lovage_core::error::chain;
 
 use crate::args::cache::CacheAction;
+use crate::args::limit::LimitAction;
 use crate::args::queue::{DeadAction, QueueAction};
 use crate::args::sources::SourcesAction;
 use crate::args::{Cli, Command, ConfigAction};
@@ -47,11 +50,16 @@ pub(crate) async fn run(cli: Cli) -> Result<(), Exit> {
         Command::Cancel(args) => remote::cancel(&args).await,
         Command::Retry(args) => remote::retry(&args).await,
         Command::Signal(args) => remote::signal(&args).await,
+        Command::Kinds(args) => kinds::run(&args),
         Command::Queue { action } => match action {
             QueueAction::Ls(args) => queue::list(&args).await,
             QueueAction::Pause(args) => queue::pause(&args).await,
             QueueAction::Resume(args) => queue::resume(&args).await,
             QueueAction::Limit(args) => queue::limit(&args).await,
+        },
+        Command::Limit { action } => match action {
+            LimitAction::Ls(args) => limit::list(&args).await,
+            LimitAction::Set(args) => limit::set(&args).await,
         },
         Command::Dead { action } => match action {
             DeadAction::Ls(args) => dead::list(args).await,

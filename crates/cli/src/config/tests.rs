@@ -438,6 +438,59 @@ fn every_key_refuses_a_wrong_type_and_a_senseless_value() {
 }
 
 #[test]
+fn every_service_has_its_switch_its_address_and_its_keys() {
+    let settings = load(Sources::default()).unwrap();
+    let services = &settings.research.services;
+    for service in services {
+        let address = service
+            .address
+            .as_ref()
+            .map(|url| url.as_str().trim_end_matches('/'));
+        assert_eq!(address.unwrap_or_default(), service.spec.address);
+    }
+    let asked = services.iter().filter(|service| service.is_asked());
+    let asked: Vec<&str> = asked.map(|service| service.spec.name).collect();
+    assert_eq!(asked, ["gdelt", "hacker_news", "wikipedia"]);
+    assert!(
+        !settings.research.is_set_up(),
+        "the sample, without the network"
+    );
+    let lines = settings.show();
+    let count = |section: &str| {
+        let (_, after) = lines
+            .split_once(&format!("[research.{section}]\n"))
+            .unwrap();
+        after.lines().take_while(|line| !line.is_empty()).count()
+    };
+    let keys: usize = services.iter().map(|service| service.spec.keys.len()).sum();
+    // No line without a service.
+    assert_eq!(
+        (count("sources"), count("addresses"), count("keys")),
+        (services.len(), services.len(), keys)
+    );
+}
+
+#[test]
+fn a_key_or_an_address_of_a_service_makes_research_live() {
+    for (text, is_set_up) in [
+        ("[research.keys]\ntavily = \"hunter2\"", true),
+        (
+            "[research.keys]\ntavily = \"hunter2\"\n[research.sources]\ntavily = false",
+            false,
+        ),
+        (
+            "[research.addresses]\nsearxng = \"http://searx:8080\"",
+            true,
+        ),
+        ("[research.sources]\ngdelt = true", false),
+    ] {
+        let settings = load_file(text).unwrap();
+        assert_eq!(settings.research.is_set_up(), is_set_up, "{text}");
+        assert!(!settings.show().contains("hunter2"));
+    }
+}
+
+#[test]
 fn values_at_odds_with_each_other_are_refused() {
     assert_eq!(
         refusal(load_file("[llm]\ntimeout_s = 30\nidle_timeout_s = 31")),

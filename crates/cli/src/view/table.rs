@@ -2,7 +2,7 @@
 
 use comfy_table::presets::NOTHING;
 use comfy_table::{ContentArrangement, Table};
-use lovage_client::wire::{JobView, LimitsView, QueueView};
+use lovage_client::wire::{EstimateView, JobView, LimitsView, QueueView};
 
 use crate::view::wait;
 
@@ -32,6 +32,31 @@ pub(crate) fn jobs(jobs: &[JobView]) -> Table {
         table.add_row(row);
     }
     table
+}
+
+/// One row per step that calls a model, their sum, and what to know of it.
+pub(crate) fn estimate(estimate: &EstimateView) -> String {
+    let mut table = table(&["STEP", "CALLS", "PROMPT", "COMPLETION", "USD"]);
+    let text = |number: Option<u64>| number.map_or("unknown".to_owned(), |n| n.to_string());
+    let usd = |cost: Option<f64>| cost.map_or("unknown".to_owned(), |usd| format!("{usd:.4}"));
+    for step in &estimate.by_step {
+        table.add_row([
+            step.step.clone(),
+            step.calls.to_string(),
+            step.prompt_tokens.to_string(),
+            step.completion_tokens.to_string(),
+            usd(step.cost_usd),
+        ]);
+    }
+    table.add_row([
+        "all".to_owned(),
+        text(estimate.calls),
+        text(estimate.prompt_tokens),
+        text(estimate.completion_tokens),
+        usd(estimate.cost_usd),
+    ]);
+    let notes = estimate.notes.iter().map(|note| format!("\n{note}"));
+    format!("{table}{}", notes.collect::<String>())
 }
 
 /// One job, a line per fact.

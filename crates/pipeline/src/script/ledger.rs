@@ -20,7 +20,7 @@ use crate::llm::{
     ChatRequest, ChatResponse, Limit, Llm, LlmError, LlmErrorKind, Price, Sink, TokenUsage,
 };
 
-use super::types::{Budget, StepUsage, Usage, Warning};
+use super::types::{Budget, StepUsage, Timing, Usage, Warning};
 
 /// An answer shorter than this is not worth a call: the budget refuses it.
 const ANSWER_TOKENS_MIN: u64 = 400;
@@ -64,6 +64,12 @@ struct Entry {
     /// Whether the answer came from the cache, without a call.
     #[serde(default)]
     cached: bool,
+    /// Milliseconds it was held back by limits.
+    #[serde(default)]
+    queue_ms: u64,
+    /// Whether this worker alone admitted it, as the store did not answer.
+    #[serde(default)]
+    alone: bool,
 }
 
 /// Tokens as they are kept.
@@ -235,6 +241,32 @@ impl Ledger {
         Usage::total(steps, self.price.is_some(), estimated, cached as u32)
     }
 
+    /// The timings, each with what its calls have waited for limits.
+    pub(crate) fn with_waits(&self, timings: Vec<Timing>) -> Vec<Timing> {
+        let books = self.books();
+        let waited = |step: &str| {
+            let calls = books.calls.values().filter(|entry| entry.step == step);
+            calls.map(|entry| entry.queue_ms).reduce(|a, b| a + b)
+        };
+        let timings = timings.into_iter().map(|timing| Timing {
+            queue_ms: waited(&timing.step),
+            ..timing
+        });
+        timings.collect()
+    }
+
+    /// Said where calls were admitted by this worker's part of the limits alone.
+    pub(crate) fn alone(&self) -> Option<Warning> {
+        let books = self.books();
+        let calls = books.calls.values().filter(|entry| entry.alone).count();
+        (calls > 0).then(|| Warning {
+            code: "limiter_local".to_owned(),
+            detail: format!(
+                "{calls} calls were admitted by one worker's part of the limits, as the store did not answer"
+            ),
+        })
+    }
+
     /// What a call costs; unknown without a price.
     fn cost(&self, entry: &Entry) -> Option<f64> {
         self.price.as_ref()?.cost(&entry.counted.into())
@@ -307,6 +339,8 @@ impl Ledger {
             counted: Tokens::default(),
             estimated: false,
             cached: false,
+            queue_ms: 0,
+            alone: false,
         }
     }
 
@@ -391,6 +425,12 @@ impl Entry {
     /// sent and what came. A call that was refused used nothing; one that was
     /// dropped at the deadline counts as entered.
     fn settle(&mut self, outcome: &Result<ChatResponse, LlmError>) {
+        let queued = match outcome {
+            Ok(answer) => answer.queued,
+            Err(error) => error.spent.queued,
+        };
+        self.queue_ms = u64::try_from(queued.waited.as_millis()).unwrap_or(u64::MAX);
+        self.alone = queued.alone > 0;
         let (calls, said, came) = match outcome {
             Ok(answer) => (answer.calls, answer.usage, Some(answer.text.as_str())),
             Err(LlmError {
@@ -469,6 +509,8 @@ impl Llm for Entered {
 
 #[cfg(test)]
 mod tests {
+    use crate::llm::Queued;
+
     use super::*;
 
     const PRICE: Price = Price {
@@ -576,6 +618,8 @@ mod tests {
             counted: Tokens::estimate(1_000, 8_000),
             estimated: true,
             cached: false,
+            queue_ms: 0,
+            alone: false,
         };
         let answer = |usage| {
             Ok(ChatResponse {
@@ -583,7 +627,10 @@ mod tests {
                 usage,
                 model: None,
                 calls: 1,
-                queued: Default::default(),
+                queued: Queued {
+                    waited: Duration::from_millis(7),
+                    alone: 0,
+                },
             })
         };
         let failed = |kind, partial: Option<&str>| {
@@ -613,6 +660,8 @@ mod tests {
             let mut entry = begun.clone();
             entry.settle(&outcome);
             let counted = Tokens::estimate(prompt, completion);
+            let waited = if outcome.is_ok() { 7 } else { 0 };
+            assert_eq!(entry.queue_ms, waited, "{outcome:?}");
             assert_eq!(
                 (entry.counted, entry.estimated),
                 (counted, estimated),

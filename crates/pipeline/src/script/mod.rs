@@ -3,6 +3,7 @@
 //! `recipe.rs` has the steps in the order they run; each step is one file.
 
 pub(crate) mod draft;
+pub(crate) mod estimate;
 pub mod evidence;
 pub(crate) mod fallback;
 pub(crate) mod hangul;
@@ -51,6 +52,9 @@ pub fn spec() -> KindSpec {
     KindSpec {
         timeout: Some(TIMEOUT),
         check: Arc::new(check),
+        estimate: Some(Arc::new(|input| {
+            request::parse(input).map_or_else(|_| Default::default(), |asked| estimate::of(&asked))
+        })),
         ..KindSpec::new(
             kind,
             "Write a script on a topic from current news, every sentence cited",

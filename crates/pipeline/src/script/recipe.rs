@@ -354,6 +354,7 @@ impl Run {
             .chain(draft.warnings.clone())
             .chain(review.warnings.clone())
             .chain(removed(&checks))
+            .chain(self.ledger.alone())
             .collect();
         let mut timings = vec![
             planned.timing.clone(),
@@ -399,7 +400,7 @@ impl Run {
                 .map(|article| article.source)
                 .collect(),
             script: parts.script,
-            timings: parts.timings,
+            timings: self.ledger.with_waits(parts.timings),
             usage: parts.usage,
             checks: parts.checks,
             suggestions: parts.dossier.suggestions,
