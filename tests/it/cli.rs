@@ -10,7 +10,7 @@ use serde_json::Value;
 use crate::process::{Ended, Program, Server};
 
 const TOPIC: &str = r#"{"topic": "Lumen Bay tidal battery"}"#;
-const COMMANDS: [&str; 32] = [
+const COMMANDS: &[&str] = &[
     "generate",
     "up",
     "api",
@@ -37,6 +37,8 @@ const COMMANDS: [&str; 32] = [
     "dead redrive",
     "sources",
     "sources check",
+    "cache",
+    "cache stats",
     "bench",
     "chaos",
     "config",

@@ -53,6 +53,7 @@ pub(crate) async fn run(
         llm,
         price: None,
         research: Arc::new(research),
+        sharing: None,
     });
     let journal = Arc::new(MemoryJournal::default());
     let result = handler.run(journal.attempt(attempt, input)).await?;
