@@ -407,7 +407,7 @@ async fn a_watcher_outlives_the_restart_of_its_server() {
 #[tokio::test]
 async fn the_help_of_every_command_is_as_recorded() {
     let mut text = String::new();
-    for command in std::iter::once("").chain(COMMANDS) {
+    for command in std::iter::once("").chain(COMMANDS.iter().copied()) {
         let args = command.split_whitespace().chain(["--help"]);
         let ended = Program::new(args)
             .env("COLUMNS", "100")

@@ -19,6 +19,7 @@ pub mod script;
 pub mod secret;
 mod sharing;
 pub mod tape;
+mod visible;
 
 pub use kind::{KindEntry, Kinds};
 pub use render::Rendering;
