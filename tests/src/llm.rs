@@ -54,6 +54,8 @@ struct Desk {
     received: Mutex<Vec<Received>>,
     in_flight: watch::Sender<usize>,
     max_in_flight: watch::Sender<usize>,
+    seeing: watch::Sender<usize>,
+    max_seeing: watch::Sender<usize>,
 }
 
 impl StandIn {
@@ -106,6 +108,20 @@ impl StandIn {
     /// Every request so far, in the order of arrival.
     pub fn received(&self) -> Vec<Received> {
         lock(&self.desk.received).clone()
+    }
+
+    /// How many pictures each request showed, in the order of arrival.
+    pub fn pictures(&self) -> Vec<usize> {
+        let received = lock(&self.desk.received);
+        received
+            .iter()
+            .map(|one| author::pictures(&one.body))
+            .collect()
+    }
+
+    /// The most requests about pictures that were being answered at one time.
+    pub fn max_pictures_in_flight(&self) -> usize {
+        *self.desk.max_seeing.borrow()
     }
 
     /// Waits this long before each answer begins.
@@ -212,7 +228,8 @@ impl Answer {
         Answer::events(events)
     }
 
-    /// A plan for a request that asks for JSON, a script with citations for any other.
+    /// Descriptions for a request that shows pictures, a plan for another that asks for JSON, a script
+    /// with citations for any other.
     pub fn by_default(request: &Value) -> Answer {
         Answer::says(&author::reply(request), request)
     }
@@ -281,21 +298,37 @@ impl Answer {
 }
 
 /// Counts a request for as long as it lives.
-struct InFlight(Arc<Desk>);
+struct InFlight {
+    desk: Arc<Desk>,
+    sees: bool,
+}
 
 impl InFlight {
-    fn enter(desk: &Arc<Desk>) -> InFlight {
-        desk.in_flight.send_modify(|count| *count += 1);
-        let now = *desk.in_flight.borrow();
-        desk.max_in_flight.send_modify(|max| *max = now.max(*max));
-        InFlight(Arc::clone(desk))
+    fn enter(desk: &Arc<Desk>, sees: bool) -> InFlight {
+        one_more(&desk.in_flight, &desk.max_in_flight);
+        if sees {
+            one_more(&desk.seeing, &desk.max_seeing);
+        }
+        InFlight {
+            desk: Arc::clone(desk),
+            sees,
+        }
     }
 }
 
 impl Drop for InFlight {
     fn drop(&mut self) {
-        self.0.in_flight.send_modify(|count| *count -= 1);
+        self.desk.in_flight.send_modify(|count| *count -= 1);
+        if self.sees {
+            self.desk.seeing.send_modify(|count| *count -= 1);
+        }
     }
+}
+
+fn one_more(count: &watch::Sender<usize>, most: &watch::Sender<usize>) {
+    count.send_modify(|count| *count += 1);
+    let now = *count.borrow();
+    most.send_modify(|most| *most = now.max(*most));
 }
 
 async fn handle(
@@ -304,8 +337,8 @@ async fn handle(
     headers: HeaderMap,
     body: Bytes,
 ) -> Result<Response<Body>, Infallible> {
-    let in_flight = InFlight::enter(&desk);
     let body: Value = serde_json::from_slice(&body).unwrap_or_default();
+    let in_flight = InFlight::enter(&desk, author::pictures(&body) > 0);
     lock(&desk.received).push(Received {
         uri,
         headers,

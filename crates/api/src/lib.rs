@@ -17,6 +17,7 @@ mod request;
 mod routes;
 mod serve;
 mod state;
+mod tag;
 mod wait;
 
 use axum::Router;

@@ -6,7 +6,7 @@ use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
 use crate::routes::{
-    batches, checkpoints, children, events, health, jobs, queues, result, signals,
+    batches, checkpoints, children, events, health, images, jobs, queues, result, signals,
 };
 use crate::state::State;
 
@@ -51,6 +51,7 @@ pub(crate) fn routes() -> OpenApiRouter<State> {
         .routes(routes!(result::get))
         .routes(routes!(events::get))
         .routes(routes!(checkpoints::list))
+        .routes(routes!(images::get))
         .routes(routes!(children::list))
         .routes(routes!(signals::give))
         .routes(routes!(jobs::cancel))

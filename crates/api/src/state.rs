@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use lovage_core::broker::Broker;
 use lovage_core::catalog::Catalog;
+use lovage_core::checkpoint::Checkpoint;
 use lovage_core::clock::Clock;
 use lovage_core::payload::Payload;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
@@ -37,6 +38,14 @@ pub trait Render: Send + Sync + 'static {
         result: &Payload,
         format: &str,
     ) -> Option<Result<Rendered, String>>;
+
+    /// The image `id` among what a job's steps stored; nothing where there is none.
+    /// May take its time, too. The body is sent as an image, so its maker has to
+    /// have drawn it: never hand through what a stranger wrote.
+    fn image(&self, kind: &str, checkpoints: &[Checkpoint], id: &str) -> Option<Rendered> {
+        let _ = (kind, checkpoints, id);
+        None
+    }
 }
 
 /// Says whether a part of the process can do its work; if not, why, for a person.

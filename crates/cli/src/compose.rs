@@ -1,11 +1,13 @@
 //! From settings to the real parts: which store, which model, which sources.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use lovage_api::{ApiConfig, Render, Rendered, State};
 use lovage_broker_redis::{RedisBroker, RedisConfig};
 use lovage_broker_sqlite::{SqliteBroker, SqliteConfig};
 use lovage_core::broker::Broker;
+use lovage_core::checkpoint::Checkpoint;
 use lovage_core::clock::{Clock, SystemClock};
 use lovage_core::id::QueueName;
 use lovage_core::payload::Payload;
@@ -19,7 +21,7 @@ use lovage_worker::{Worker, WorkerConfig};
 use tokio::sync::Semaphore;
 use url::Url;
 
-use crate::config::{LlmProvider, ResearchSource, Settings, Synchronous};
+use crate::config::{LlmProvider, ResearchSource, Settings, Synchronous, VisionModel};
 use crate::exit::{self, Exit};
 
 /// The clock everything runs on.
@@ -79,13 +81,48 @@ pub(crate) async fn embedded(settings: &Settings) -> Result<Arc<dyn Broker>, Exi
 
 /// What the script pipeline needs, as the settings say.
 pub(crate) fn deps(settings: &Settings) -> Result<Deps, Exit> {
+    let permits = Arc::new(Semaphore::new(settings.llm.concurrency));
     Ok(Deps {
-        llm: llm(settings)?,
+        llm: llm(settings, &permits)?,
+        vision: vision(settings, &permits)?,
         research: Arc::new(research(settings)?),
     })
 }
 
-fn llm(settings: &Settings) -> Result<Option<Arc<dyn Llm>>, Exit> {
+/// Longest call about images: a script can do without.
+const VISION_TIMEOUT: Duration = Duration::from_secs(45);
+
+fn vision(settings: &Settings, permits: &Arc<Semaphore>) -> Result<Option<Arc<dyn Llm>>, Exit> {
+    let llm = &settings.llm;
+    match &llm.vision_model {
+        VisionModel::Off => Ok(None),
+        VisionModel::Same => model(
+            settings,
+            &llm.model,
+            llm.timeout_s.min(VISION_TIMEOUT),
+            permits,
+        ),
+        VisionModel::Other(name) => {
+            model(settings, name, llm.timeout_s.min(VISION_TIMEOUT), permits)
+        }
+    }
+}
+
+fn llm(settings: &Settings, permits: &Arc<Semaphore>) -> Result<Option<Arc<dyn Llm>>, Exit> {
+    model(
+        settings,
+        &settings.llm.model,
+        settings.llm.timeout_s,
+        permits,
+    )
+}
+
+fn model(
+    settings: &Settings,
+    name: &str,
+    timeout: Duration,
+    permits: &Arc<Semaphore>,
+) -> Result<Option<Arc<dyn Llm>>, Exit> {
     let llm = &settings.llm;
     let named = !llm.api_key.expose().is_empty() || settings.is_set("llm.base_url");
     let wanted = match llm.provider {
@@ -100,13 +137,12 @@ fn llm(settings: &Settings) -> Result<Option<Arc<dyn Llm>>, Exit> {
     let config = OpenAiConfig {
         api_key: Some(lovage_pipeline::llm::Secret::new(llm.api_key.expose())),
         key_header: (!bearer).then(|| llm.key_header.clone()),
-        idle_timeout: llm.idle_timeout_s,
-        total_timeout: llm.timeout_s,
-        ..OpenAiConfig::new(&llm.base_url, &llm.model)
+        idle_timeout: llm.idle_timeout_s.min(timeout),
+        total_timeout: timeout,
+        ..OpenAiConfig::new(&llm.base_url, name)
     };
-    let permits = Arc::new(Semaphore::new(llm.concurrency));
     let seed = clock().now().as_nanosecond() as u64 ^ u64::from(std::process::id());
-    let openai = OpenAi::new(config, permits, seed)
+    let openai = OpenAi::new(config, permits.clone(), seed)
         .map_err(|error| Exit::because("llm settings", &error))?;
     Ok(Some(Arc::new(openai)))
 }
@@ -183,6 +219,19 @@ impl Render for ScriptRender {
         } else {
             Vec::new()
         }
+    }
+
+    fn image(&self, kind: &str, checkpoints: &[Checkpoint], id: &str) -> Option<Rendered> {
+        if kind != script::KIND {
+            return None;
+        }
+        // The latest: a job that was run again under another recipe has stored it twice.
+        let mut steps = checkpoints.iter().rev();
+        let jpeg = steps.find_map(|one| script::stored_image(&one.step, &one.value, id))?;
+        Some(Rendered {
+            content_type: "image/jpeg".to_owned(),
+            body: jpeg.into(),
+        })
     }
 
     fn render(

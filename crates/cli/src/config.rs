@@ -280,12 +280,25 @@ pub(crate) struct Llm {
     pub(crate) key_header: String,
     /// Model to ask for.
     pub(crate) model: String,
+    /// Model that looks at images.
+    pub(crate) vision_model: VisionModel,
     /// Calls in flight at once in one worker.
     pub(crate) concurrency: usize,
     /// Longest time of one call.
     pub(crate) timeout_s: Duration,
     /// Longest silence inside a streamed answer; at most `timeout_s`.
     pub(crate) idle_timeout_s: Duration,
+}
+
+/// Who looks at images.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum VisionModel {
+    /// The model that writes.
+    Same,
+    /// Nobody.
+    Off,
+    /// Another model at the same address.
+    Other(String),
 }
 
 /// Who answers.
@@ -326,6 +339,11 @@ impl Llm {
             model: from.parsed("llm.model", "the name of a model", |text| {
                 (!text.is_empty()).then(|| text.to_owned())
             })?,
+            vision_model: match from.text("llm.vision_model")? {
+                "" => VisionModel::Same,
+                "off" => VisionModel::Off,
+                other => VisionModel::Other(other.to_owned()),
+            },
             concurrency: from.whole("llm.concurrency", 1..=1_000)?,
             timeout_s,
             idle_timeout_s,

@@ -4,6 +4,7 @@
 //! world is a `workflow::Context`, a language model and a door to the network.
 
 pub mod extractive;
+pub mod image;
 pub mod llm;
 pub mod net;
 pub mod news;

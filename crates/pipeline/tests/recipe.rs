@@ -18,6 +18,7 @@ const TOPIC: &str = "한빛시 자율주행 심야버스";
 fn offline() -> ScriptHandler {
     ScriptHandler::new(Deps {
         llm: None,
+        vision: None,
         research: Arc::new(Research::sample()),
     })
 }
@@ -30,6 +31,7 @@ fn with_model(stand_in: &StandIn) -> ScriptHandler {
         OpenAi::new(config, Arc::new(Semaphore::new(3)), 7).expect("the settings are good"),
     );
     ScriptHandler::new(Deps {
+        vision: Some(llm.clone()),
         llm: Some(llm),
         research: Arc::new(Research::sample()),
     })

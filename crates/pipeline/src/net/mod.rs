@@ -12,6 +12,8 @@ pub use client::{ClientSettings, GuardedClient};
 pub use corpus::CorpusFetcher;
 pub use guard::{PublicAddr, Refusal, check_url};
 
+use std::time::Duration;
+
 use async_trait::async_trait;
 use bytes::Bytes;
 use url::Url;
@@ -49,6 +51,8 @@ pub enum Want {
     Feed,
     /// robots.txt: text, at most 500 kB.
     Robots,
+    /// An image: at most 8 MB and 15 s.
+    Image,
 }
 
 impl Want {
@@ -58,7 +62,14 @@ impl Want {
             Self::Html => limits::HTML_BYTES_MAX,
             Self::Feed => limits::FEED_BYTES_MAX,
             Self::Robots => limits::ROBOTS_BYTES_MAX,
+            Self::Image => limits::IMAGE_BYTES_MAX,
         }
+    }
+
+    /// Most time a body of this kind may take, redirects included, where that
+    /// is less than pages have.
+    pub(crate) fn time_max(self) -> Option<Duration> {
+        (self == Self::Image).then_some(limits::IMAGE_TIMEOUT)
     }
 
     /// The `Accept` header that asks for it.
@@ -70,6 +81,7 @@ impl Want {
                  application/xml;q=0.9, text/xml;q=0.9, application/json;q=0.8"
             }
             Self::Robots => "text/plain",
+            Self::Image => "image/jpeg, image/png, image/webp, image/gif;q=0.9, image/*;q=0.5",
         }
     }
 
@@ -89,6 +101,8 @@ impl Want {
                     | "application/feed+json"
             ),
             Self::Robots => essence == "text/plain",
+            // What it really is, its first bytes say.
+            Self::Image => media_type.type_() == mime::IMAGE,
         }
     }
 }

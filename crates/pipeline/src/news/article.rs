@@ -11,10 +11,11 @@ use super::date::{self, Dated};
 use super::decode::decode;
 use super::jsonld::Linked;
 use super::limits::{DEPTH_MAX, TAGS_MAX, TITLE_CHARS_MAX};
+use super::picture::pictures;
 use super::text::{extract, selector};
 use super::token::is_korean;
 use super::verdict::{Signs, has_paywall, judge};
-use crate::script::types::Verdict;
+use crate::script::types::{PageImage, Verdict};
 
 /// Characters that are enough to tell a language.
 const LANGUAGE_CHARS: usize = 2_000;
@@ -44,6 +45,8 @@ pub(crate) struct Reading {
     pub(crate) text_from: Option<&'static str>,
     /// Paragraphs, one per line; empty unless the verdict is `ok`.
     pub(crate) text: String,
+    /// What the page shows; empty unless the verdict is `ok`.
+    pub(crate) images: Vec<PageImage>,
 }
 
 /// The page is built to exhaust a parser.
@@ -88,6 +91,7 @@ pub(crate) fn read(
     // Dates are read before `extract` removes bylines from the document.
     let korean = is_korean(&visible);
     let published = date::from_page(&doc, linked.published.as_deref(), &visible, korean);
+    let images = pictures(&doc, url);
     let extracted = extract(&doc, url, linked.body.as_deref());
     let text = clean(&extracted.text, title.as_deref());
 
@@ -108,6 +112,7 @@ pub(crate) fn read(
         verdict,
         text_from: readable.then_some(extracted.from),
         text: if readable { text } else { String::new() },
+        images: if readable { images } else { Vec::new() },
     })
 }
 

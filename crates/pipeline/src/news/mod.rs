@@ -16,6 +16,7 @@ mod feed;
 mod host;
 mod jsonld;
 pub mod limits;
+mod picture;
 pub(crate) mod rank;
 mod robots;
 mod search;
@@ -94,6 +95,11 @@ impl Research {
             corpus: Corpus::Live,
             suggestions: Vec::new(),
         }
+    }
+
+    /// The door that pages come through; images share it and its bound.
+    pub(crate) fn door(&self) -> &dyn Fetch {
+        &*self.fetch
     }
 
     /// The same research with one more source.

@@ -5,6 +5,7 @@
 pub mod evidence;
 mod fallback;
 pub(crate) mod hangul;
+mod images;
 mod number;
 pub mod parse;
 mod plan;
@@ -16,6 +17,7 @@ mod research;
 pub mod types;
 mod usage;
 pub mod verify;
+mod vision;
 mod write;
 
 use std::sync::Arc;
@@ -24,6 +26,7 @@ use std::time::Duration;
 use lovage_workflow::{InputError, Kind, KindSpec};
 use serde_json::Value;
 
+pub use images::stored_image;
 pub use recipe::{Deps, ScriptHandler};
 
 /// The kind's name.

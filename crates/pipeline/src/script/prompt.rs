@@ -135,12 +135,12 @@ fn message(role: Role, text: String) -> Message {
 }
 
 /// One line that opens and closes no tag.
-fn unmarked(text: &str) -> String {
+pub(super) fn unmarked(text: &str) -> String {
     let one_line = text.split_whitespace().collect::<Vec<_>>().join(" ");
     one_line.replace('<', "‹").replace('>', "›")
 }
 
-fn name(language: Language) -> &'static str {
+pub(super) fn name(language: Language) -> &'static str {
     if language == Language::Ko {
         "Korean"
     } else {

@@ -14,13 +14,14 @@ use crate::extractive;
 use crate::llm::Llm;
 use crate::news::Research;
 
+use super::images::Pictured;
 use super::plan::Planned;
 use super::types::{
-    Checks, Dossier, Generator, Mode, Plan, ResultStatus, Script, ScriptRequest, ScriptResult,
-    ScriptType, Timing, Warning,
+    Checks, Dossier, Generator, ImageRecord, Mode, Plan, ResultStatus, Script, ScriptRequest,
+    ScriptResult, ScriptType, Timing, Warning,
 };
 use super::write::Written;
-use super::{plan, prompt, request, research, usage, verify, write};
+use super::{images, plan, prompt, request, research, usage, verify, write};
 
 /// Version of the recipe; part of every step's input.
 const VERSION: &str = "script.generate/2";
@@ -30,6 +31,8 @@ const VERSION: &str = "script.generate/2";
 pub struct Deps {
     /// The language model; without one the offline writer works.
     pub llm: Option<Arc<dyn Llm>>,
+    /// The model that looks at images; without one they stay undescribed.
+    pub vision: Option<Arc<dyn Llm>>,
     /// Where pages come from.
     pub research: Arc<Research>,
 }
@@ -94,19 +97,26 @@ impl Handler for ScriptHandler {
             plan,
             fingerprint(dossier)?,
         );
-        let written: Timed<Written> = context
-            .step("write", &evidence, || {
-                timed(
-                    &context,
-                    "write",
-                    write::run(&context, &request, plan, dossier, llm.clone()),
-                )
-            })
-            .await?;
+        let writing = context.step("write", &evidence, || {
+            timed(
+                &context,
+                "write",
+                write::run(&context, &request, plan, dossier, llm.clone()),
+            )
+        });
+        let (door, eyes) = (
+            self.0.research.door(),
+            llm.as_ref().and(self.0.vision.clone()),
+        );
+        let picturing = images::run(&context, &request, plan.language, dossier, door, eyes);
+        let (written, pictured): (Timed<Written>, Pictured) =
+            futures_util::try_join!(writing, picturing)?;
         if written.value.script.sections.is_empty() {
             return context.done(&insufficient(&context, request, &planned, &found));
         }
-        context.done(&finished(&context, request, &planned, &found, &written))
+        context.done(&finished(
+            &context, request, &planned, &found, &written, pictured,
+        ))
     }
 }
 
@@ -209,6 +219,7 @@ fn insufficient(
         generator: extractive::generator(plan.language, found.value.corpus),
         script: Script::default(),
         checks: Checks::default(),
+        images: Vec::new(),
         dossier: found.value.clone(),
         timings: vec![planned.timing("plan"), research_timing(found)],
         usage: usage::total([&planned.value.usage]),
@@ -235,6 +246,7 @@ fn finished(
     planned: &Timed<Planned>,
     found: &Timed<Dossier>,
     written: &Timed<Written>,
+    pictured: Pictured,
 ) -> ScriptResult {
     let (plan, draft) = (&planned.value.plan, &written.value);
     let mut dossier = found.value.clone();
@@ -242,6 +254,8 @@ fn finished(
     let mut checks = verify::check(&mut script, &mut dossier);
     checks.unknown_citations = draft.unknown_citations;
     checks.urls_removed = draft.urls_removed;
+    let mut images = pictured.images;
+    images::place(&mut script, &mut images);
     let fallbacks = [
         ("plan", &planned.value.degraded),
         ("write", &draft.degraded),
@@ -256,6 +270,7 @@ fn finished(
         .chain(dossier.warnings.clone())
         .chain(draft.warnings.clone())
         .chain(removed(draft))
+        .chain(pictured.warnings)
         .collect();
     let parts = Parts {
         status: if degraded.is_empty() {
@@ -266,12 +281,17 @@ fn finished(
         generator: generator(draft, plan, &dossier),
         script,
         checks,
-        timings: vec![
-            planned.timing("plan"),
-            research_timing(found),
-            written.timing("write"),
-        ],
-        usage: usage::total([&planned.value.usage, &draft.usage]),
+        timings: [planned.timing("plan"), research_timing(found)]
+            .into_iter()
+            .chain(pictured.timings)
+            .chain([written.timing("write")])
+            .collect(),
+        usage: usage::total(
+            [&planned.value.usage, &draft.usage]
+                .into_iter()
+                .chain(&pictured.usages),
+        ),
+        images,
         degraded,
         warnings,
         dossier,
@@ -302,6 +322,7 @@ struct Parts {
     script: Script,
     checks: Checks,
     dossier: Dossier,
+    images: Vec<ImageRecord>,
     timings: Vec<Timing>,
     usage: super::types::Usage,
     degraded: Vec<String>,
@@ -330,6 +351,7 @@ impl Parts {
                 .into_iter()
                 .map(|article| article.source)
                 .collect(),
+            images: self.images,
             script: self.script,
             timings: self.timings,
             usage: self.usage,
