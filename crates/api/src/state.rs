@@ -42,8 +42,8 @@ pub trait Render: Send + Sync + 'static {
     /// The image `id` among what a job's steps stored; nothing where there is none.
     /// May take its time, too. The body is sent as an image, so its maker has to
     /// have drawn it: never hand through what a stranger wrote.
-    fn image(&self, kind: &str, checkpoints: &[Checkpoint], id: &str) -> Option<Rendered> {
-        let _ = (kind, checkpoints, id);
+    fn image(&self, checkpoints: &[Checkpoint], id: &str) -> Option<Rendered> {
+        let _ = (checkpoints, id);
         None
     }
 }

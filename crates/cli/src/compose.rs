@@ -11,12 +11,11 @@ use lovage_core::checkpoint::Checkpoint;
 use lovage_core::clock::{Clock, SystemClock};
 use lovage_core::id::QueueName;
 use lovage_core::payload::Payload;
+use lovage_pipeline::Kinds;
 use lovage_pipeline::llm::{Llm, OpenAi, OpenAiConfig};
 use lovage_pipeline::net::{ClientSettings, GuardedClient};
 use lovage_pipeline::news::Research;
-use lovage_pipeline::render::{self, Format};
-use lovage_pipeline::script::types::ScriptResult;
-use lovage_pipeline::script::{self, Deps};
+use lovage_pipeline::script::{Deps, stored_image};
 use lovage_worker::{Worker, WorkerConfig};
 use tokio::sync::Semaphore;
 use url::Url;
@@ -185,7 +184,7 @@ pub(crate) fn worker(
     };
     Ok(Worker::new(
         broker,
-        lovage_pipeline::handlers(deps(settings)?),
+        kinds().handlers(&deps(settings)?),
         clock(),
         config,
     ))
@@ -201,33 +200,32 @@ pub(crate) fn api(settings: &Settings, broker: Arc<dyn Broker>) -> State {
     };
     State::new(
         broker,
-        Arc::new(lovage_pipeline::catalog()),
-        Arc::new(ScriptRender),
+        Arc::new(kinds().catalog()),
+        Arc::new(KindRender(kinds())),
         clock(),
         config,
     )
 }
 
-/// Renders scripts; results of other kinds are JSON only.
-pub(crate) struct ScriptRender;
+/// Every kind there is.
+pub(crate) fn kinds() -> Kinds {
+    Kinds::new(lovage_pipeline::standard())
+}
 
-impl Render for ScriptRender {
+/// Renders results as their kinds say.
+pub(crate) struct KindRender(pub(crate) Kinds);
+
+impl Render for KindRender {
     fn formats(&self, kind: &str) -> Vec<&'static str> {
-        let formats = Format::ALL.iter().filter(|format| **format != Format::Json);
-        if kind == script::KIND {
-            formats.map(|format| format.as_str()).collect()
-        } else {
-            Vec::new()
-        }
+        let entry = self.0.get(kind).into_iter();
+        let renderings = entry.flat_map(|entry| &entry.renderings);
+        renderings.map(|rendering| rendering.format).collect()
     }
 
-    fn image(&self, kind: &str, checkpoints: &[Checkpoint], id: &str) -> Option<Rendered> {
-        if kind != script::KIND {
-            return None;
-        }
+    fn image(&self, checkpoints: &[Checkpoint], id: &str) -> Option<Rendered> {
         // The latest: a job that was run again under another recipe has stored it twice.
         let mut steps = checkpoints.iter().rev();
-        let jpeg = steps.find_map(|one| script::stored_image(&one.step, &one.value, id))?;
+        let jpeg = steps.find_map(|one| stored_image(&one.step, &one.value, id))?;
         Some(Rendered {
             content_type: "image/jpeg".to_owned(),
             body: jpeg.into(),
@@ -240,18 +238,11 @@ impl Render for ScriptRender {
         result: &Payload,
         format: &str,
     ) -> Option<Result<Rendered, String>> {
-        let format = format
-            .parse::<Format>()
-            .ok()
-            .filter(|_| kind == script::KIND)?;
-        let script = result.read::<ScriptResult>();
-        Some(
-            script
-                .map_err(|error| error.to_string())
-                .map(|script| Rendered {
-                    content_type: render::content_type(format).to_owned(),
-                    body: render::render(&script, format).into_bytes(),
-                }),
-        )
+        let rendering = self.0.rendering(kind, format)?;
+        let shown = rendering.show(result);
+        Some(shown.map(|body| Rendered {
+            content_type: rendering.content_type.to_owned(),
+            body: body.into_bytes(),
+        }))
     }
 }

@@ -5,22 +5,17 @@
 
 pub mod extractive;
 pub mod image;
+mod kind;
 pub mod llm;
 pub mod net;
 pub mod news;
 pub mod render;
 pub mod script;
+pub mod secret;
 
-use lovage_workflow::{Catalog, Handlers};
+pub use kind::{KindEntry, Kinds, Rendering};
 
-use script::{Deps, ScriptHandler};
-
-/// The kinds of this crate. To add one, add its spec here and its handler below.
-pub fn catalog() -> Catalog {
-    Catalog::new([script::spec()])
-}
-
-/// What runs them.
-pub fn handlers(deps: Deps) -> Handlers {
-    Handlers::new().with(script::KIND, ScriptHandler::new(deps))
+/// The kinds of this crate, one line each; [`Kinds::new`] makes a system of them.
+pub fn standard() -> Vec<KindEntry> {
+    vec![script::entry()]
 }

@@ -3,7 +3,8 @@
 mod sample;
 
 use lovage_pipeline::extractive::plan;
-use lovage_pipeline::script::evidence::{TOKENS_MAX, select, tokens_estimate};
+use lovage_pipeline::llm::tokens_estimate;
+use lovage_pipeline::script::evidence::{TOKENS_MAX, select};
 use lovage_pipeline::script::types::ScriptType;
 use sample::{EN_TOPIC, KO_TOPIC, english, korean, request};
 

@@ -9,7 +9,7 @@ use std::sync::{Arc, Mutex};
 use async_trait::async_trait;
 use bytes::Bytes;
 use jiff::Timestamp;
-use lovage_pipeline::net::{CorpusFetcher, Fetch, FetchError, Page, Want};
+use lovage_pipeline::net::{CorpusFetcher, Fetch, FetchError, Page, Request, Want};
 use lovage_pipeline::news::{Hit, NewsSource, Research, ResearchWatch, SearchError};
 use lovage_pipeline::script::types::{Article, Corpus, Dossier, PlannedQuery, Source, Verdict};
 use serde::Deserialize;
@@ -414,6 +414,7 @@ impl Web {
             content_type: Some("text/html".into()),
             etag: None,
             last_modified: None,
+            retry_after: None,
             body: Bytes::from_static(body.as_bytes()),
         }
     }
@@ -421,7 +422,8 @@ impl Web {
 
 #[async_trait]
 impl Fetch for Web {
-    async fn get(&self, url: &Url, want: Want) -> Result<Page, FetchError> {
+    async fn send(&self, request: &Request) -> Result<Page, FetchError> {
+        let Request { url, want, .. } = request;
         *self
             .asked
             .lock()
@@ -438,7 +440,7 @@ impl Fetch for Web {
             }
             (Some("limits.example"), _) => Ok(Self::page(url, 429, "")),
             (Some("flaky.example"), _) => Err(FetchError::Network("reset".into())),
-            _ => CorpusFetcher.get(url, want).await,
+            _ => CorpusFetcher.send(request).await,
         }
     }
 }

@@ -223,7 +223,8 @@ async fn an_input_that_does_not_fit_is_told_field_by_field() {
         "{message}"
     );
     assert!(
-        lovage_pipeline::catalog()
+        lovage_pipeline::Kinds::new(lovage_pipeline::standard())
+            .catalog()
             .check("script.generate", &input, 10)
             .is_err()
     );

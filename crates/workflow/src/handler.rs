@@ -44,9 +44,14 @@ impl Handlers {
 
     /// With an async handler for `kind`.
     #[must_use]
-    pub fn with(mut self, kind: &str, handler: impl Handler) -> Self {
-        self.0
-            .insert(kind.to_owned(), Runner::Async(Arc::new(handler)));
+    pub fn with(self, kind: &str, handler: impl Handler) -> Self {
+        self.with_shared(kind, Arc::new(handler))
+    }
+
+    /// With an async handler for `kind` that others may hold too.
+    #[must_use]
+    pub fn with_shared(mut self, kind: &str, handler: Arc<dyn Handler>) -> Self {
+        self.0.insert(kind.to_owned(), Runner::Async(handler));
         self
     }
 

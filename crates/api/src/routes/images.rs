@@ -55,7 +55,7 @@ pub(crate) async fn get(
     let renderer = Arc::clone(&state.renderer);
     // Megabytes of steps are read to find one image.
     let found = tokio::task::spawn_blocking(move || {
-        let image = renderer.image(job.kind.as_str(), &stored, &image)?;
+        let image = renderer.image(&stored, &image)?;
         Some((tag::of(&image.body), image))
     });
     let found = found.await.map_err(|_| ApiError::Panicked)?;

@@ -6,14 +6,17 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use bytes::{Bytes, BytesMut};
-use reqwest::header::{ACCEPT, CONTENT_TYPE, ETAG, HeaderName, LAST_MODIFIED, LOCATION};
-use reqwest::{Client, ClientBuilder, Response, StatusCode, redirect};
+use reqwest::header::{
+    ACCEPT, CONTENT_TYPE, ETAG, HeaderName, HeaderValue, IF_MODIFIED_SINCE, IF_NONE_MATCH,
+    LAST_MODIFIED, LOCATION, RETRY_AFTER,
+};
+use reqwest::{Client, ClientBuilder, RequestBuilder, Response, StatusCode, redirect};
 use tokio::sync::Semaphore;
 use url::Url;
 
 use super::guard::{Lookup, Passage, PublicAddr, PublicDns, Refusal, TrustedHosts, system_lookup};
 use super::limits::{CONNECT_TIMEOUT, DOWNLOADS, READ_TIMEOUT, REQUESTS_MAX, TOTAL_TIMEOUT};
-use super::{Fetch, FetchError, Page, Want};
+use super::{Fetch, FetchError, Page, Request, Validators, Want};
 
 /// How long a page may take.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -108,29 +111,39 @@ impl GuardedClient {
     }
 
     /// Follow redirects by hand, so that each hop passes the guard.
-    async fn follow(&self, first: &Url, want: Want) -> Result<Page, FetchError> {
-        let mut url = first.clone();
+    async fn follow(&self, request: &Request) -> Result<Page, FetchError> {
+        let mut url = request.url.clone();
         let mut passage = Passage::Trusted;
         for _ in 0..REQUESTS_MAX {
             passage = self.trusted_hosts.check(&url, passage)?;
-            let response = self.ask(&url, want, passage).await?;
+            let response = self.ask(&url, request, passage).await?;
             match redirect_target(&url, &response)? {
-                Some(next) => url = next,
-                None => return self.read(url, response, want).await,
+                Some(next) if request.may_move() => url = next,
+                _ => return self.read(url, response, request.want).await,
             }
         }
         Err(FetchError::Redirects(REQUESTS_MAX - 1))
     }
 
     /// One request to a checked address, no redirect.
-    async fn ask(&self, url: &Url, want: Want, passage: Passage) -> Result<Response, FetchError> {
+    async fn ask(
+        &self,
+        url: &Url,
+        request: &Request,
+        passage: Passage,
+    ) -> Result<Response, FetchError> {
         let client = match passage {
             Passage::Public => &self.public,
             Passage::Trusted => &self.trusted,
         };
-        let response = client
-            .get(url.clone())
-            .header(ACCEPT, want.accept())
+        let asked = match &request.json {
+            None => client.get(url.clone()),
+            Some(json) => client
+                .post(url.clone())
+                .header(CONTENT_TYPE, "application/json")
+                .body(json.clone()),
+        };
+        let response = with_headers(asked, request)?
             .send()
             .await
             .map_err(|error| self.explain(error))?;
@@ -149,9 +162,11 @@ impl GuardedClient {
             content_type: header(&response, CONTENT_TYPE),
             etag: header(&response, ETAG),
             last_modified: header(&response, LAST_MODIFIED),
+            retry_after: header(&response, RETRY_AFTER),
             body: Bytes::new(),
         };
-        if status.is_success() && status != StatusCode::NO_CONTENT {
+        let read = status.is_success() || want == Want::Answer;
+        if read && status != StatusCode::NO_CONTENT {
             check_type(page.content_type.as_deref(), want)?;
             page.body = self.body(response, want.bytes_max()).await?;
         }
@@ -204,17 +219,17 @@ impl GuardedClient {
 
 #[async_trait]
 impl Fetch for GuardedClient {
-    async fn get(&self, url: &Url, want: Want) -> Result<Page, FetchError> {
+    async fn send(&self, request: &Request) -> Result<Page, FetchError> {
         // Refused before it queues: a bad address must not wait for good ones.
-        self.trusted_hosts.check(url, Passage::Trusted)?;
+        self.trusted_hosts.check(&request.url, Passage::Trusted)?;
         let _permit = self
             .downloads
             .acquire()
             .await
             .expect("the semaphore is never closed");
         let total = self.timeouts.total;
-        let total = want.time_max().map_or(total, |max| total.min(max));
-        tokio::time::timeout(total, self.follow(url, want))
+        let total = request.want.time_max().map_or(total, |max| total.min(max));
+        tokio::time::timeout(total, self.follow(request))
             .await
             .map_err(|_| FetchError::Timeout(total.as_secs()))?
     }
@@ -234,6 +249,26 @@ fn builder(settings: &ClientSettings) -> ClientBuilder {
         .referer(false)
         .connect_timeout(settings.timeouts.connect)
         .read_timeout(settings.timeouts.read)
+}
+
+fn with_headers(asked: RequestBuilder, request: &Request) -> Result<RequestBuilder, FetchError> {
+    let mut asked = asked.header(ACCEPT, request.want.accept());
+    let Validators {
+        etag,
+        last_modified,
+    } = &request.known;
+    for (name, known) in [(IF_NONE_MATCH, etag), (IF_MODIFIED_SINCE, last_modified)] {
+        if let Some(known) = known {
+            asked = asked.header(name, known);
+        }
+    }
+    for (name, secret) in &request.secrets {
+        let mut value = HeaderValue::from_str(secret.expose())
+            .map_err(|_| FetchError::Header((*name).to_owned()))?;
+        value.set_sensitive(true);
+        asked = asked.header(*name, value);
+    }
+    Ok(asked)
 }
 
 /// Where a redirect leads; `None` when the answer is not one.

@@ -12,7 +12,7 @@ use include_dir::{Dir, include_dir};
 use serde::Deserialize;
 use url::Url;
 
-use super::{Fetch, FetchError, Page, Want};
+use super::{Fetch, FetchError, Page, Request};
 
 static FILES: Dir<'_> = include_dir!("$CARGO_MANIFEST_DIR/corpus");
 
@@ -156,7 +156,8 @@ impl CorpusFetcher {
 
 #[async_trait]
 impl Fetch for CorpusFetcher {
-    async fn get(&self, url: &Url, want: Want) -> Result<Page, FetchError> {
+    async fn send(&self, request: &Request) -> Result<Page, FetchError> {
+        let Request { url, want, .. } = request;
         if !url.host_str().is_some_and(|host| HOSTS.contains(host)) {
             return Err(FetchError::Network("not a host of the sample".to_owned()));
         }
@@ -174,6 +175,7 @@ impl Fetch for CorpusFetcher {
             content_type: found.map(|answer| answer.content_type.to_owned()),
             etag: None,
             last_modified: None,
+            retry_after: None,
             body: body.map_or(Bytes::new(), |answer| Bytes::from_static(answer.body)),
         })
     }

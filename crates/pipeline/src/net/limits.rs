@@ -26,6 +26,8 @@ pub const FEED_BYTES_MAX: usize = 3_000_000;
 pub const ROBOTS_BYTES_MAX: usize = 500_000;
 /// Bytes of an image.
 pub const IMAGE_BYTES_MAX: usize = 8_000_000;
+/// Decoded bytes of what a search service says.
+pub const ANSWER_BYTES_MAX: usize = 1_000_000;
 
 // A page that connects late and then falls silent must still end by its own
 // read timeout, which names the cause, before the total one cuts it.

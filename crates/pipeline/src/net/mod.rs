@@ -18,6 +18,8 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use url::Url;
 
+use crate::secret::Secret;
+
 /// A fetched body, decoded from its transfer encoding, not from its charset.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Page {
@@ -31,15 +33,66 @@ pub struct Page {
     pub etag: Option<String>,
     /// `Last-Modified` as sent.
     pub last_modified: Option<String>,
-    /// The bytes; empty unless the status is 2xx.
+    /// `Retry-After` as sent.
+    pub retry_after: Option<String>,
+    /// The bytes; empty unless the status is 2xx, or an [`Want::Answer`] was asked for.
     pub body: Bytes,
+}
+
+/// What is asked: a GET, or a POST when there is a body.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Request {
+    /// Where.
+    pub url: Url,
+    /// What kind of body is expected.
+    pub want: Want,
+    /// The version that is here already; when it still holds, the answer is a 304.
+    pub known: Validators,
+    /// Keys, by the header that carries them. They go to the host of `url` alone.
+    pub secrets: Vec<(&'static str, Secret)>,
+    /// A JSON document to post.
+    pub json: Option<Bytes>,
+}
+
+impl Request {
+    /// A plain GET.
+    pub fn get(url: Url, want: Want) -> Self {
+        Self {
+            url,
+            want,
+            known: Validators::default(),
+            secrets: Vec::new(),
+            json: None,
+        }
+    }
+
+    /// Whether a redirect may be followed: not where that would hand a key or
+    /// a document to whoever it leads to.
+    fn may_move(&self) -> bool {
+        self.secrets.is_empty() && self.json.is_none()
+    }
+}
+
+/// What a server called a version of a page by; sent back as it came.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Validators {
+    /// For `If-None-Match`.
+    pub etag: Option<String>,
+    /// For `If-Modified-Since`.
+    pub last_modified: Option<String>,
 }
 
 /// Fetches pages. The live one is guarded; the corpus one reads from the binary.
 #[async_trait]
 pub trait Fetch: Send + Sync {
-    /// GET a page, following redirects. A 4xx or 5xx is a `Page`, not an error.
-    async fn get(&self, url: &Url, want: Want) -> Result<Page, FetchError>;
+    /// Ask, following redirects; a request with secrets or a document follows
+    /// none. Whatever the status, an answer is a `Page`, not an error.
+    async fn send(&self, request: &Request) -> Result<Page, FetchError>;
+
+    /// GET a page. The same as [`Fetch::send`] with nothing but an address.
+    async fn get(&self, url: &Url, want: Want) -> Result<Page, FetchError> {
+        self.send(&Request::get(url.clone(), want)).await
+    }
 }
 
 /// What kind of body is expected, which decides type and size limits.
@@ -53,6 +106,9 @@ pub enum Want {
     Robots,
     /// An image: at most 8 MB and 15 s.
     Image,
+    /// What a search service says: JSON, or text where it complains; at most
+    /// 1 MB. Read whatever the status, for its reason.
+    Answer,
 }
 
 impl Want {
@@ -63,6 +119,7 @@ impl Want {
             Self::Feed => limits::FEED_BYTES_MAX,
             Self::Robots => limits::ROBOTS_BYTES_MAX,
             Self::Image => limits::IMAGE_BYTES_MAX,
+            Self::Answer => limits::ANSWER_BYTES_MAX,
         }
     }
 
@@ -82,6 +139,7 @@ impl Want {
             }
             Self::Robots => "text/plain",
             Self::Image => "image/jpeg, image/png, image/webp, image/gif;q=0.9, image/*;q=0.5",
+            Self::Answer => "application/json",
         }
     }
 
@@ -103,6 +161,11 @@ impl Want {
             Self::Robots => essence == "text/plain",
             // What it really is, its first bytes say.
             Self::Image => media_type.type_() == mime::IMAGE,
+            Self::Answer => {
+                media_type.type_() == mime::TEXT
+                    || media_type.subtype() == mime::JSON
+                    || media_type.suffix() == Some(mime::JSON)
+            }
         }
     }
 }
@@ -125,6 +188,9 @@ pub enum FetchError {
     /// A content type that is not wanted.
     #[error("unexpected content type {0}")]
     ContentType(String),
+    /// A key that cannot stand in a header; never tells it.
+    #[error("the key for {0} has characters that no header may have")]
+    Header(String),
     /// Too many redirects.
     #[error("more than {0} redirects")]
     Redirects(usize),

@@ -85,7 +85,7 @@ mod tests {
     use async_trait::async_trait;
 
     use super::*;
-    use crate::net::Page;
+    use crate::net::{Page, Request};
 
     struct Site {
         answer: Result<(u16, &'static str), FetchError>,
@@ -94,7 +94,8 @@ mod tests {
 
     #[async_trait]
     impl Fetch for Site {
-        async fn get(&self, url: &Url, _: Want) -> Result<Page, FetchError> {
+        async fn send(&self, request: &Request) -> Result<Page, FetchError> {
+            let url = &request.url;
             assert_eq!(url.path(), "/robots.txt");
             self.asked.fetch_add(1, Ordering::SeqCst);
             let (status, body) = self.answer.clone()?;
@@ -104,6 +105,7 @@ mod tests {
                 content_type: None,
                 etag: None,
                 last_modified: None,
+                retry_after: None,
                 body: body.into(),
             })
         }

@@ -3,9 +3,9 @@
 use crate::extractive::sentence::{sentences, without_byline};
 use crate::extractive::usable;
 use crate::extractive::vector::Space;
+use crate::llm::tokens_estimate;
 use crate::news::token::tokens;
 
-use super::hangul::is_hangul;
 use super::types::{Article, Dossier, Plan, ScriptRequest, Source};
 
 /// Tokens of evidence for one script.
@@ -29,14 +29,6 @@ pub struct Evidence {
     pub sources: Vec<String>,
     /// Estimated tokens of `text`.
     pub tokens: usize,
-}
-
-/// Tokens of a text, estimated: 0.82 per Hangul syllable and 0.24 per other
-/// character, fitted to `o200k` on news text (within 15 %).
-pub fn tokens_estimate(text: &str) -> usize {
-    let hangul = text.chars().filter(|c| is_hangul(*c)).count();
-    let other = text.chars().count() - hangul;
-    (0.82 * hangul as f64 + 0.24 * other as f64).ceil() as usize
 }
 
 /// The best passages for each section in turn, until `tokens_max` is spent.

@@ -16,7 +16,7 @@ use tokio::process::{Child, Command};
 use super::load;
 use super::store;
 use crate::args::{BenchPart, PartRole};
-use crate::compose::{self, ScriptRender};
+use crate::compose::{self, KindRender};
 use crate::exit::{self, Exit};
 use crate::view::out;
 
@@ -122,7 +122,7 @@ fn api(broker: store::Store) -> State {
     State::new(
         broker,
         catalog,
-        Arc::new(ScriptRender),
+        Arc::new(KindRender(compose::kinds())),
         compose::clock(),
         config,
     )
