@@ -56,6 +56,7 @@ struct Desk {
     max_in_flight: watch::Sender<usize>,
     seeing: watch::Sender<usize>,
     max_seeing: watch::Sender<usize>,
+    together: Mutex<usize>,
 }
 
 impl StandIn {
@@ -122,6 +123,11 @@ impl StandIn {
     /// The most requests about pictures that were being answered at one time.
     pub fn max_pictures_in_flight(&self) -> usize {
         *self.desk.max_seeing.borrow()
+    }
+
+    /// Answers no request about pictures before so many of them waited at one time.
+    pub fn see_together(&self, requests: usize) {
+        *lock(&self.desk.together) = requests;
     }
 
     /// Waits this long before each answer begins.
@@ -344,6 +350,12 @@ async fn handle(
         headers,
         body: body.clone(),
     });
+    if in_flight.sees {
+        let together = *lock(&desk.together);
+        let mut most = desk.max_seeing.subscribe();
+        let met = most.wait_for(|most| *most >= together).await;
+        met.expect("the sender lives in the same value");
+    }
     let latency = *lock(&desk.latency);
     tokio::time::sleep(latency).await;
     let answer = match &*lock(&desk.script) {

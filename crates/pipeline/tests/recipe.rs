@@ -49,9 +49,13 @@ async fn run(
 #[tokio::test]
 async fn offline_it_plans_researches_writes_and_cites_word_for_word() {
     let journal = Arc::new(MemoryJournal::default());
-    let result = run(&offline(), &journal, &json!({ "topic": TOPIC }))
-        .await
-        .unwrap();
+    let result = run(
+        &offline(),
+        &journal,
+        &json!({ "topic": TOPIC, "max_images": 0 }),
+    )
+    .await
+    .unwrap();
     assert_eq!(result.status, ResultStatus::Ok);
     assert_eq!(result.corpus, Corpus::Sample);
     assert!(!result.generator.llm);
@@ -103,9 +107,13 @@ async fn a_topic_that_no_source_covers_is_not_written_about() {
 async fn the_model_plans_and_writes_and_its_citations_are_checked() {
     let stand_in = StandIn::start().await;
     let journal = Arc::new(MemoryJournal::default());
-    let result = run(&with_model(&stand_in), &journal, &json!({ "topic": TOPIC }))
-        .await
-        .unwrap();
+    let result = run(
+        &with_model(&stand_in),
+        &journal,
+        &json!({ "topic": TOPIC, "max_images": 0 }),
+    )
+    .await
+    .unwrap();
     assert_eq!(result.status, ResultStatus::Ok, "{:?}", result.warnings);
     assert!(result.generator.llm);
     assert_eq!((stand_in.calls(), result.usage.calls), (2, 2));
@@ -130,7 +138,7 @@ async fn a_later_attempt_pays_for_no_finished_step_again() {
     let stand_in = StandIn::start().await;
     let handler = with_model(&stand_in);
     let whole = Arc::new(MemoryJournal::default());
-    let input = json!({ "topic": TOPIC });
+    let input = json!({ "topic": TOPIC, "max_images": 0 });
     let first = run(&handler, &whole, &input).await.unwrap();
     let steps = whole.steps();
     for kept in 0..=steps.len() {
