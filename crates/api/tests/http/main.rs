@@ -8,6 +8,7 @@ mod children;
 mod down;
 mod enqueue;
 mod events;
+mod images;
 mod jobs;
 mod lifecycle;
 mod openapi;

@@ -8,6 +8,7 @@ use lovage_client::Client;
 use lovage_client::wire::{EnqueueRequest, JobView, Problem};
 use lovage_core::broker::{Broker, Claimed};
 use lovage_core::catalog::{Catalog, InputError, KindSpec};
+use lovage_core::checkpoint::Checkpoint;
 use lovage_core::event::NewEvent;
 use lovage_core::id::JobId;
 use lovage_core::job::NewJob;
@@ -233,6 +234,16 @@ impl Render for Headline {
                 body: format!("# {title}\n").into_bytes(),
             }),
             None => Err("no title, and a secret".to_owned()),
+        })
+    }
+
+    fn image(&self, checkpoints: &[Checkpoint], id: &str) -> Option<Rendered> {
+        let stored = checkpoints
+            .iter()
+            .find(|one| one.step == format!("image-{id}"))?;
+        Some(Rendered {
+            content_type: "image/jpeg".to_owned(),
+            body: stored.value.as_str().as_bytes().to_vec(),
         })
     }
 }
