@@ -373,11 +373,13 @@ pub(crate) enum Section {
     Due,
     /// Jobs that wait for a language model.
     Model,
+    /// Images of a slow server, some at a time.
+    Images,
 }
 
 impl Section {
     /// In the order they are measured.
-    pub(crate) const ALL: [Self; 11] = [
+    pub(crate) const ALL: [Self; 12] = [
         Self::Floor,
         Self::Drain,
         Self::Durability,
@@ -389,6 +391,7 @@ impl Section {
         Self::Leases,
         Self::Due,
         Self::Model,
+        Self::Images,
     ];
 
     /// Whether a quick look includes it.
@@ -413,6 +416,7 @@ impl Section {
             Self::Leases => "Leases: renewing many",
             Self::Due => "Due: many jobs at once",
             Self::Model => "Model: jobs that wait",
+            Self::Images => "Images: ten of a slow server, some at a time",
         }
     }
 }
