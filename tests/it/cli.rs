@@ -10,7 +10,7 @@ use serde_json::Value;
 use crate::process::{Ended, Program, Server};
 
 const TOPIC: &str = r#"{"topic": "Lumen Bay tidal battery"}"#;
-const COMMANDS: [&str; 26] = [
+const COMMANDS: [&str; 28] = [
     "generate",
     "up",
     "api",
@@ -29,9 +29,14 @@ const COMMANDS: [&str; 26] = [
     "queue pause",
     "queue resume",
     "queue limit",
+    "limit",
+    "limit ls",
+    "limit set",
     "dead",
     "dead ls",
     "dead redrive",
+    "sources",
+    "sources check",
     "bench",
     "chaos",
     "config",
@@ -109,6 +114,12 @@ async fn a_job_is_enqueued_watched_waited_for_and_read() {
         .await
         .expect(0);
     assert!(markdown.stdout.contains("\n# "), "{}", markdown.stdout);
+    let args = ["result", &id, "--format", "graph", "--for", "cytoscape"];
+    let graph = shell.run(&args).await.expect(0);
+    assert!(json(&graph)["elements"]["nodes"].is_array());
+    let refused = shell.run(&["result", &id, "--lines"]).await.expect(1);
+    let said = "expected with format graph or all only, got it with format json";
+    assert!(refused.stderr.contains(said), "{}", refused.stderr);
 
     let listed = shell
         .run(&[

@@ -49,12 +49,60 @@ async fn every_format_is_what_it_says() {
         "{graph}"
     );
 
+    let all = [TOPIC, "--format", "all", "--for", "d3", "--lines"];
+    let all = generate(all).end().await.expect(0);
+    let all: Value = serde_json::from_str(&all.stdout).unwrap();
+    let formats: Vec<&String> = all.as_object().unwrap().keys().collect();
+    assert_eq!(formats.len(), 4, "{formats:?}");
+    let ids = all["graph"]["nodes"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|node| node["id"].as_str());
+    let ids: Vec<_> = ids.map(Option::unwrap).collect();
+    assert!(ids.iter().any(|id| id.starts_with("line:")), "{ids:?}");
+    let links = all["graph"]["links"].as_array().unwrap();
+    let whole = |link: &Value| ["source", "target"].map(|end| link[end].as_str().unwrap());
+    assert!(
+        links.iter().flat_map(whole).all(|end| ids.contains(&end)),
+        "{links:?}"
+    );
+
     let chat = generate([TOPIC, "-o", "chat"]).end().await.expect(0);
     assert!(
         !chat.stdout.contains("---\njob") && chat.stdout.lines().count() > 3,
         "{}",
         chat.stdout
     );
+}
+
+#[tokio::test]
+async fn what_a_format_does_not_take_is_a_usage_error() {
+    for (args, said) in [
+        (
+            &["-o", "chat", "--for", "d3"][..],
+            "for: expected with format graph or all only, got it with format chat",
+        ),
+        (
+            &["-o", "graph", "--for", "dot"],
+            "for: expected one of canonical, reactflow, cytoscape, d3, got \"dot\"",
+        ),
+        (
+            &["--lines"],
+            "lines: expected with format graph or all only, got it with format markdown",
+        ),
+        (
+            &["-o", "pdf"],
+            "[possible values: markdown, chat, graph, json, all]",
+        ),
+    ] {
+        let args = ["generate", TOPIC].iter().chain(args);
+        let ended = Program::new(args).end().await.expect(2);
+        assert!(
+            ended.stderr.contains(said) && ended.stdout.is_empty(),
+            "{ended:#?}"
+        );
+    }
 }
 
 #[tokio::test]

@@ -55,6 +55,7 @@ async fn enqueue_wait_and_read_the_result_in_every_format() {
         (&result["status"], &result["job_id"]),
         (&json!("ok"), &job["id"])
     );
+    let mut each = json!({"json": result});
     for (format, content_type) in [
         ("markdown", "text/markdown; charset=utf-8"),
         ("chat", "text/plain; charset=utf-8"),
@@ -62,7 +63,90 @@ async fn enqueue_wait_and_read_the_result_in_every_format() {
     ] {
         let response = server.get(&format!("{path}/result?format={format}")).await;
         assert_eq!(header(&response, "content-type"), content_type);
-        assert!(!response.text().await.unwrap().is_empty());
+        let text = response.text().await.unwrap();
+        assert!(!text.is_empty());
+        each[format] = match content_type {
+            "application/json" => serde_json::from_str(&text).unwrap(),
+            _ => Value::String(text),
+        };
+    }
+    assert_eq!(
+        server.json(&format!("{path}/result?format=all")).await,
+        each
+    );
+    graphs(&server, &path).await;
+}
+
+/// A graph in the shape of each viewer, with and without its lines, and what is refused.
+async fn graphs(server: &Server, path: &str) {
+    let shape = async |query: &str| server.json(&format!("{path}/result?{query}")).await;
+    let count = |nodes: &Value| nodes.as_array().unwrap().len();
+    let nodes = count(&shape("format=graph").await["nodes"]);
+    let lines = shape("format=graph&for=canonical&lines=true").await;
+    assert!(count(&lines["nodes"]) > nodes);
+    for (viewer, nodes_at, edges_at) in [
+        ("canonical", "/nodes/0/id", "/edges/0/source"),
+        ("reactflow", "/nodes/0/position/x", "/edges/0/source"),
+        (
+            "cytoscape",
+            "/elements/nodes/0/data/id",
+            "/elements/edges/0/data/source",
+        ),
+        ("d3", "/nodes/0/id", "/links/0/source"),
+    ] {
+        for query in [
+            format!("format=graph&for={viewer}"),
+            format!("format=all&for={viewer}"),
+        ] {
+            let shown = shape(&query).await;
+            let graph = if query.contains("all") {
+                &shown["graph"]
+            } else {
+                &shown
+            };
+            let places = [graph.pointer(nodes_at), graph.pointer(edges_at)];
+            assert!(places.iter().all(Option::is_some), "{viewer}: {graph}");
+        }
+    }
+    for (query, parameter, said) in [
+        (
+            "for=d3",
+            "for",
+            "expected with format graph or all only, got it with format json",
+        ),
+        (
+            "format=markdown&lines=true",
+            "lines",
+            "expected with format graph or all only, got it with format markdown",
+        ),
+        (
+            "format=graph&for=dot",
+            "for",
+            "expected one of canonical, reactflow, cytoscape, d3, got \"dot\"",
+        ),
+        (
+            "format=graph&lines=1",
+            "lines",
+            "expected one of false, true, got \"1\"",
+        ),
+        (
+            "format=pdf",
+            "format",
+            "there is no format \"pdf\" of this result; there is json, markdown, chat, graph, all",
+        ),
+    ] {
+        let response = server.get(&format!("{path}/result?{query}")).await;
+        assert_eq!(
+            response.status(),
+            StatusCode::UNPROCESSABLE_ENTITY,
+            "{query}"
+        );
+        let problem: Value = response.json().await.unwrap();
+        let error = &problem["errors"][0];
+        assert_eq!(
+            (&error["parameter"], &error["detail"]),
+            (&json!(parameter), &json!(said))
+        );
     }
 }
 
@@ -227,4 +311,17 @@ async fn probes_and_the_contract_are_there() {
     assert_eq!(server.json("/readyz").await["ok"], true);
     let openapi = server.json("/openapi.json").await;
     assert!(openapi["paths"]["/v1/jobs"]["post"].is_object());
+    let result = &openapi["paths"]["/v1/jobs/{id}/result"]["get"]["parameters"];
+    let named = |name: &str| {
+        result
+            .as_array()
+            .unwrap()
+            .iter()
+            .find(|one| one["name"] == name)
+    };
+    let viewers = json!(["canonical", "reactflow", "cytoscape", "d3"]);
+    assert_eq!(named("for").unwrap()["schema"]["enum"], viewers);
+    let formats = named("format").unwrap()["description"].as_str().unwrap();
+    let scripts = "`script.generate`: `markdown`, `chat`, `graph`";
+    assert!(formats.contains(scripts), "{formats}");
 }

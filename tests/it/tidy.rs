@@ -184,6 +184,44 @@ fn apalis_is_named_in_two_files_of_the_worker() {
 }
 
 #[test]
+fn the_pipeline_reaches_the_network_by_two_doors() {
+    /// The guarded one to pages and images, the model's to its provider.
+    const DOORS: [&str; 2] = ["crates/pipeline/src/net/", "crates/pipeline/src/llm/"];
+    let opening = [
+        "reqwest",
+        "hyper",
+        "tokio::net",
+        "std::net::Tcp",
+        "std::net::Udp",
+        "TcpStream",
+        "UdpSocket",
+        "lookup_host",
+        "ToSocketAddrs",
+        "std::process",
+        "tokio::process",
+    ];
+    let mut doors = BTreeSet::new();
+    let mut wrong = Vec::new();
+    for (path, text) in sources(&["rs"]) {
+        let path = path.to_str().unwrap();
+        if !path.starts_with("crates/pipeline/src/") {
+            continue;
+        }
+        let code = text
+            .lines()
+            .filter(|line| !line.trim_start().starts_with("//"));
+        for line in code.filter(|line| opening.iter().any(|way| line.contains(way))) {
+            match DOORS.iter().find(|door| path.starts_with(*door)) {
+                Some(door) => drop(doors.insert(*door)),
+                None => wrong.push(format!("{path}: {}: fetch by a Fetch", line.trim())),
+            }
+        }
+    }
+    assert_none(wrong);
+    assert_eq!(doors.len(), DOORS.len(), "both are found");
+}
+
+#[test]
 fn the_time_is_read_by_the_clock_or_with_a_stated_reason() {
     /// Lines between a reason and the reading it excuses.
     const NEAR: usize = 8;

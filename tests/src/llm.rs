@@ -6,6 +6,7 @@
 //! scripted, it injects any fault.
 
 mod author;
+mod obedient;
 
 use std::collections::VecDeque;
 use std::convert::Infallible;
@@ -44,6 +45,15 @@ pub struct Received {
     pub body: Value,
 }
 
+/// Tokens that the answers so far have told.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Told {
+    /// Of the prompts.
+    pub prompt: u64,
+    /// Of the answers.
+    pub completion: u64,
+}
+
 type Script = Box<dyn Fn(&Value) -> Answer + Send + Sync>;
 
 /// What the handlers share.
@@ -52,6 +62,7 @@ struct Desk {
     script: Mutex<Option<Script>>,
     latency: Mutex<Duration>,
     received: Mutex<Vec<Received>>,
+    told: Mutex<Told>,
     in_flight: watch::Sender<usize>,
     max_in_flight: watch::Sender<usize>,
     seeing: watch::Sender<usize>,
@@ -109,6 +120,11 @@ impl StandIn {
     /// Every request so far, in the order of arrival.
     pub fn received(&self) -> Vec<Received> {
         lock(&self.desk.received).clone()
+    }
+
+    /// The tokens of every answer so far that tells them, added up.
+    pub fn told(&self) -> Told {
+        *lock(&self.desk.told)
     }
 
     /// How many pictures each request showed, in the order of arrival.
@@ -176,6 +192,7 @@ pub struct Answer {
     chunks: Vec<Bytes>,
     ending: Ending,
     silent: bool,
+    told: Told,
 }
 
 impl Answer {
@@ -190,6 +207,7 @@ impl Answer {
             chunks: vec![body.into()],
             ending: Ending::Clean,
             silent: false,
+            told: Told::default(),
         }
     }
 
@@ -211,8 +229,13 @@ impl Answer {
     /// This text as the provider would send it: streamed if the request says so.
     pub fn says(text: &str, request: &Value) -> Answer {
         let usage = usage(request, text);
+        let told = Told {
+            prompt: usage["prompt_tokens"].as_u64().unwrap_or(0),
+            completion: usage["completion_tokens"].as_u64().unwrap_or(0),
+        };
         if request["stream"] != true {
-            return Answer::json(200, completion(text, &usage));
+            let answer = Answer::json(200, completion(text, &usage));
+            return Answer { told, ..answer };
         }
         let characters: Vec<char> = text.chars().collect();
         let mut events: Vec<String> = characters
@@ -231,13 +254,70 @@ impl Answer {
             );
         }
         events.push("[DONE]".to_owned());
-        Answer::events(events)
+        let tells = request["stream_options"]["include_usage"] == true;
+        Answer {
+            told: if tells { told } else { Told::default() },
+            ..Answer::events(events)
+        }
     }
 
     /// Descriptions for a request that shows pictures, a plan for another that asks for JSON, a script
     /// with citations for any other.
     pub fn by_default(request: &Value) -> Answer {
         Answer::says(&author::reply(request), request)
+    }
+
+    /// The beginning of a streamed answer, after which the connection breaks.
+    pub fn begins(text: &str, request: &Value) -> Answer {
+        let mut answer = Answer::says(text, request);
+        // What says that it is whole stays away: the reason, the usage, `[DONE]`.
+        let ends = if request["stream_options"]["include_usage"] == true {
+            3
+        } else {
+            2
+        };
+        answer.chunks.truncate(answer.chunks.len() - ends);
+        answer.ending(Ending::Reset)
+    }
+
+    /// An answer that ends for another reason than that it is whole.
+    pub fn ends_for(reason: &str, text: &str, request: &Value) -> Answer {
+        let mut answer = Answer::says(text, request);
+        for chunk in &mut answer.chunks {
+            let text = String::from_utf8_lossy(chunk);
+            let ends = format!("\"finish_reason\":\"{reason}\"");
+            *chunk = text.replace("\"finish_reason\":\"stop\"", &ends).into();
+        }
+        answer
+    }
+
+    /// What [`Answer::by_default`] says.
+    pub fn default_text(request: &Value) -> String {
+        author::reply(request)
+    }
+
+    /// What a model says that follows every order it finds in the prompt,
+    /// whoever gave it: to test that no order gets through.
+    pub fn obediently(request: &Value) -> Answer {
+        let mut answer = Answer::says(&obedient::reply(request), request);
+        if let Some(name) = obedient::tool(request) {
+            let call = json!({"id": "call_1", "type": "function", "function": {"name": name, "arguments": "{}"}});
+            if request["stream"] == true {
+                let event = chunk(json!({"tool_calls": [call]}), Value::Null);
+                answer.chunks.insert(0, format!("data: {event}\n\n").into());
+            } else {
+                let mut body: Value = serde_json::from_slice(&answer.chunks.concat())
+                    .expect("an answer that is not streamed is JSON");
+                body["choices"][0]["message"]["tool_calls"] = json!([call]);
+                answer.chunks = vec![body.to_string().into()];
+            }
+        }
+        answer
+    }
+
+    /// How many different orders [`Answer::obediently`] finds in a request.
+    pub fn orders_in(request: &Value) -> usize {
+        obedient::count(request)
     }
 
     /// Not even a status line.
@@ -362,6 +442,11 @@ async fn handle(
         Some(rule) => rule(&body),
         None => Answer::by_default(&body),
     };
+    {
+        let mut told = lock(&desk.told);
+        told.prompt += answer.told.prompt;
+        told.completion += answer.told.completion;
+    }
     if answer.silent {
         std::future::pending::<()>().await;
     }

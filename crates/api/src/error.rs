@@ -17,6 +17,7 @@ use lovage_core::status::Status;
 
 use crate::convert;
 use crate::convert::rfc3339;
+use crate::render::Unshown;
 
 /// Why a request was not done.
 #[derive(Debug, Clone, thiserror::Error)]
@@ -35,6 +36,8 @@ pub(crate) enum ApiError {
     JobUnknown,
     #[error("the job has no image with that id")]
     ImageUnknown,
+    #[error("no worker has asked for a limit of this name: GET /v1/limits lists them")]
+    LimitUnknown,
     #[error("there is nothing at this path; /openapi.json lists what there is")]
     PathUnknown,
     #[error("this path does not take this method; the Allow header lists those it takes")]
@@ -87,6 +90,16 @@ pub(crate) enum ApiError {
     Panicked,
 }
 
+impl From<Unshown> for ApiError {
+    fn from(unshown: Unshown) -> Self {
+        match unshown {
+            Unshown::UnknownFormat { got, known } => Self::UnknownFormat { got, known },
+            Unshown::Option { name, detail } => Self::Invalid(vec![at_parameter(name, detail)]),
+            Unshown::Failed(why) => Self::NotRendered(why),
+        }
+    }
+}
+
 /// One row of the table: status, code, title.
 type Row = (StatusCode, &'static str, &'static str);
 
@@ -98,6 +111,7 @@ impl ApiError {
             Self::NotUtf8(_) => (S::BAD_REQUEST, "not_utf8", "Not UTF-8"),
             Self::JobUnknown => (S::NOT_FOUND, "job_unknown", "No such job"),
             Self::ImageUnknown => (S::NOT_FOUND, "image_unknown", "No such image"),
+            Self::LimitUnknown => (S::NOT_FOUND, "limit_unknown", "No such limit"),
             Self::CrossOrigin(_) => (S::FORBIDDEN, "cross_origin", "Another site's request"),
             Self::PathUnknown => (S::NOT_FOUND, "path_unknown", "No such path"),
             Self::MethodNotAllowed => {

@@ -8,11 +8,13 @@ mod body;
 mod config;
 mod convert;
 mod error;
+mod estimate;
 mod fields;
 mod idempotency;
 mod limits;
 mod openapi;
 mod params;
+mod render;
 mod request;
 mod routes;
 mod serve;
@@ -27,15 +29,20 @@ use axum::response::IntoResponse;
 use axum::routing::get;
 
 pub use self::config::ApiConfig;
+pub use self::estimate::view as estimate_view;
 pub use self::openapi::openapi_json;
+pub use self::render::{
+    Chosen, FormatSpec, Image, OptionSpec, Render, Rendered, Unshown, choose, show,
+};
 pub use self::serve::serve;
-pub use self::state::{Render, Rendered, State};
+pub use self::state::State;
 
 use self::error::ApiError;
 
 /// Every route, with the problem documents, ids and bounds around it.
 fn router(state: State) -> Router {
-    let (routes, description) = openapi::routes().split_for_parts();
+    let (routes, mut description) = openapi::routes().split_for_parts();
+    openapi::describe_formats(&mut description, &state);
     let description = openapi::to_text(&description);
     let describe = move || {
         let json = [("content-type", "application/json")];

@@ -4,49 +4,14 @@ use std::sync::Arc;
 
 use lovage_core::broker::Broker;
 use lovage_core::catalog::Catalog;
-use lovage_core::checkpoint::Checkpoint;
 use lovage_core::clock::Clock;
-use lovage_core::payload::Payload;
+use lovage_core::limiter::{Limiter, MemoryLimiter};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio_util::sync::CancellationToken;
 
 use crate::config::ApiConfig;
 use crate::error::ApiError;
-
-/// A result in a format.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Rendered {
-    /// Media type of the body, such as `text/markdown; charset=utf-8`.
-    pub content_type: String,
-    /// The result.
-    pub body: Vec<u8>,
-}
-
-/// Shows results in other formats than the `json` every kind has.
-pub trait Render: Send + Sync + 'static {
-    /// The formats of a kind's results besides `json`.
-    fn formats(&self, kind: &str) -> Vec<&'static str>;
-
-    /// The result in `format`, one of [`Self::formats`]; nothing for another one.
-    /// May take its time: it is called off the async loop.
-    ///
-    /// # Errors
-    /// A sentence for the log when the result cannot be shown so.
-    fn render(
-        &self,
-        kind: &str,
-        result: &Payload,
-        format: &str,
-    ) -> Option<Result<Rendered, String>>;
-
-    /// The image `id` among what a job's steps stored; nothing where there is none.
-    /// May take its time, too. The body is sent as an image, so its maker has to
-    /// have drawn it: never hand through what a stranger wrote.
-    fn image(&self, checkpoints: &[Checkpoint], id: &str) -> Option<Rendered> {
-        let _ = (checkpoints, id);
-        None
-    }
-}
+use crate::render::Render;
 
 /// Says whether a part of the process can do its work; if not, why, for a person.
 pub(crate) type Probe = Arc<dyn Fn() -> Result<(), String> + Send + Sync>;
@@ -55,6 +20,7 @@ pub(crate) type Probe = Arc<dyn Fn() -> Result<(), String> + Send + Sync>;
 #[derive(Clone)]
 pub struct State {
     pub(crate) broker: Arc<dyn Broker>,
+    pub(crate) limiter: Arc<dyn Limiter>,
     pub(crate) catalog: Arc<Catalog>,
     pub(crate) renderer: Arc<dyn Render>,
     pub(crate) clock: Arc<dyn Clock>,
@@ -75,6 +41,7 @@ impl State {
     ) -> Self {
         Self {
             broker,
+            limiter: Arc::new(MemoryLimiter::new(Arc::clone(&clock))),
             catalog,
             renderer,
             clock,
@@ -83,6 +50,13 @@ impl State {
             draining: CancellationToken::new(),
             probes: Vec::new(),
         }
+    }
+
+    /// The same interface, showing the limits of `limiter`; without one there are none.
+    #[must_use]
+    pub fn with_limiter(mut self, limiter: Arc<dyn Limiter>) -> Self {
+        self.limiter = limiter;
+        self
     }
 
     /// The same interface, ready only while `probe` says so of `component`

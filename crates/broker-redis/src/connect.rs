@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use lovage_core::error::BrokerError;
 use lovage_core::id::{JobId, QueueName};
+use lovage_core::limiter::LimitName;
 use redis::aio::PubSub;
 use redis::{FromRedisValue, Pipeline};
 
@@ -31,6 +32,7 @@ pub(crate) struct Store {
     pub(crate) lease: Duration,
     pub(crate) restart_grace: bool,
     queues: Mutex<Queues>,
+    limits: Mutex<BTreeSet<LimitName>>,
 }
 
 /// What this process knows of the set of all queues.
@@ -52,6 +54,7 @@ impl Store {
             lease: config.lease,
             restart_grace: config.restart_grace,
             queues: Mutex::default(),
+            limits: Mutex::default(),
         };
         store.check().await?;
         store.check_schema().await?;
@@ -159,6 +162,25 @@ impl Store {
         let mut add = redis::pipe();
         add.sadd(self.keys.queues(), names).ignore();
         self.send(&add).await
+    }
+
+    /// Sees to it that an account and model is in the set of all; once per
+    /// process unless it is `new` to the servers.
+    ///
+    /// The set has a slot of its own, so no script can do this.
+    pub(crate) async fn know_limit(&self, name: &LimitName, new: bool) -> Result<(), BrokerError> {
+        if !new && self.known_limits().contains(name) {
+            return Ok(());
+        }
+        let mut add = redis::pipe();
+        add.sadd(self.keys.limits(), name.as_str()).ignore();
+        self.send::<()>(&add).await?;
+        self.known_limits().insert(name.clone());
+        Ok(())
+    }
+
+    fn known_limits(&self) -> MutexGuard<'_, BTreeSet<LimitName>> {
+        self.limits.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn queues(&self) -> MutexGuard<'_, Queues> {

@@ -35,13 +35,23 @@
 //! | `mark` | string | written for replicas to be waited for |
 //! | `news` | channel | ids of jobs that have something new |
 //!
-//! `<prefix>:queues` is the set of all queues, `<prefix>:schema` the version of
-//! all this, `<prefix>:ping` a probe.
+//! The keys of an account and model that calls are admitted for begin with
+//! `<prefix>:{limit:<name>}:`, which no queue's do:
+//!
+//! | key | type | holds |
+//! |---|---|---|
+//! | `b` | hash | `lovage_core::limiter::State`: numbers, totals, limits of the settings (`s_`) and set by a person (`o_`) |
+//! | `l` | zset | calls in flight, by when they run out |
+//! | `h` | zset | processes that ask, by when they asked last |
+//!
+//! `<prefix>:queues` is the set of all queues, `<prefix>:limits` of all accounts
+//! and models, `<prefix>:schema` the version of all this, `<prefix>:ping` a probe.
 
 use std::fmt::Display;
 
 use lovage_core::id::{JobId, Priority, QueueName, Tenant, WorkerId};
 use lovage_core::job::Job;
+use lovage_core::limiter::LimitName;
 
 /// Names keys under one prefix.
 #[derive(Debug, Clone)]
@@ -159,6 +169,27 @@ impl Keys {
         self.queue(queue) + "news"
     }
 
+    pub(crate) fn limits(&self) -> String {
+        format!("{}:limits", self.prefix)
+    }
+
+    /// What every key of an account and model begins with.
+    pub(crate) fn limit(&self, name: &LimitName) -> String {
+        format!("{}:{{limit:{name}}}:", self.prefix)
+    }
+
+    pub(crate) fn limit_state(&self, name: &LimitName) -> String {
+        self.limit(name) + "b"
+    }
+
+    pub(crate) fn limit_leases(&self, name: &LimitName) -> String {
+        self.limit(name) + "l"
+    }
+
+    pub(crate) fn limit_holders(&self, name: &LimitName) -> String {
+        self.limit(name) + "h"
+    }
+
     fn of(&self, queue: &QueueName, what: &str, name: impl Display) -> String {
         format!("{}:{{{queue}}}:{what}:{name}", self.prefix)
     }
@@ -221,5 +252,9 @@ mod tests {
             keys.index(&queue, &session("}x{")),
             "lovage:{mail}:ix:s:}x{"
         );
+        let limit = LimitName::new("openai", "a}b{c", "00");
+        let state = keys.limit_state(&limit);
+        assert_eq!(state, "lovage:{limit:openai/a-b-c#00}:b");
+        assert!("limit:openai".parse::<QueueName>().is_err());
     }
 }

@@ -33,6 +33,9 @@ use lovage_core::event::{EventPage, NewEvent};
 use lovage_core::id::{JobId, QueueName, WorkerId};
 use lovage_core::job::{Child, Job, NewJob};
 use lovage_core::lease::Lease;
+use lovage_core::limiter::{
+    Admission, Ask, CallSettle, LimitName, Limiter, Limits, Remaining, Snapshot,
+};
 use lovage_core::payload::Payload;
 use lovage_core::query::{Filter, JobPage, Page, QueueStats};
 use lovage_core::queue::QueueLimits;
@@ -232,5 +235,28 @@ impl Broker for RedisBroker {
 
     async fn ping(&self) -> Result<(), BrokerError> {
         self.store.ping().await
+    }
+}
+
+#[async_trait]
+impl Limiter for RedisBroker {
+    async fn acquire(&self, ask: &Ask) -> Result<Admission, BrokerError> {
+        self.store.admit(ask).await
+    }
+
+    async fn settle(&self, settle: &CallSettle) -> Result<(), BrokerError> {
+        self.store.settle_call(settle).await
+    }
+
+    async fn observe(&self, name: &LimitName, remaining: Remaining) -> Result<(), BrokerError> {
+        self.store.observe(name, remaining).await
+    }
+
+    async fn limits(&self) -> Result<Vec<Snapshot>, BrokerError> {
+        self.store.limits().await
+    }
+
+    async fn set_limits(&self, name: &LimitName, overrides: Limits) -> Result<bool, BrokerError> {
+        self.store.set_limits(name, &overrides).await
     }
 }

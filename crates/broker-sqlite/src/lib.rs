@@ -49,6 +49,9 @@ use lovage_core::event::{EventPage, NewEvent};
 use lovage_core::id::{JobId, QueueName, WorkerId};
 use lovage_core::job::{Child, Job, NewJob};
 use lovage_core::lease::Lease;
+use lovage_core::limiter::{
+    Admission, Ask, CallSettle, LimitName, Limiter, Limits, Remaining, Snapshot,
+};
 use lovage_core::payload::Payload;
 use lovage_core::query::{Filter, JobPage, Page, QueueStats};
 use lovage_core::queue::QueueLimits;
@@ -57,8 +60,8 @@ pub use crate::config::{SqliteConfig, Synchronous};
 use crate::connect::Readers;
 use crate::file::StoreFile;
 use crate::ops::{
-    cancel, checkpoint, children, claim, emit, enqueue, events, extend, limit, prune, query,
-    reclaim, redrive, settle, signal, spawn,
+    cancel, checkpoint, children, claim, emit, enqueue, events, extend, limit, limiter, prune,
+    query, reclaim, redrive, settle, signal, spawn,
 };
 use crate::wake::Told;
 use crate::writer::Writer;
@@ -307,6 +310,44 @@ impl Broker for SqliteBroker {
         let file = self.file.clone();
         self.writer
             .run(move |write| query::ping(write, &file))
+            .await
+    }
+}
+
+#[async_trait]
+impl Limiter for SqliteBroker {
+    async fn acquire(&self, ask: &Ask) -> Result<Admission, BrokerError> {
+        let ask = ask.clone();
+        self.writer
+            .run(move |write| limiter::acquire(write, &ask))
+            .await
+    }
+
+    async fn settle(&self, settle: &CallSettle) -> Result<(), BrokerError> {
+        let settle = settle.clone();
+        self.writer
+            .run(move |write| limiter::settle(write, &settle))
+            .await
+    }
+
+    async fn observe(&self, name: &LimitName, remaining: Remaining) -> Result<(), BrokerError> {
+        let name = name.clone();
+        self.writer
+            .run(move |write| limiter::observe(write, &name, remaining))
+            .await
+    }
+
+    async fn limits(&self) -> Result<Vec<Snapshot>, BrokerError> {
+        let now = self.clock.now().as_millisecond();
+        self.readers
+            .run(move |conn| limiter::limits(conn, now))
+            .await
+    }
+
+    async fn set_limits(&self, name: &LimitName, overrides: Limits) -> Result<bool, BrokerError> {
+        let name = name.clone();
+        self.writer
+            .run(move |write| limiter::set_limits(write, &name, overrides))
             .await
     }
 }

@@ -1,13 +1,18 @@
 //! The command line.
 
+pub(crate) mod limit;
 pub(crate) mod queue;
+pub(crate) mod sources;
 
 use std::path::PathBuf;
 
+use clap::builder::PossibleValuesParser;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use uuid::Uuid;
 
+use self::limit::LimitAction;
 use self::queue::{DeadAction, QueueAction};
+use self::sources::SourcesAction;
 
 /// A job queue and worker system for long, costly LLM jobs.
 #[derive(Debug, Parser)]
@@ -52,17 +57,31 @@ pub(crate) enum Command {
     Retry(Target),
     /// Give a job a value that it waits for, now or later.
     Signal(Signal),
+    /// List the kinds of jobs, each with an input to begin from.
+    Kinds(Kinds),
     /// Show queues, pause and limit them.
     Queue {
         /// What to do with them.
         #[command(subcommand)]
         action: QueueAction,
     },
+    /// Show and set what accounts with providers may use, for all workers.
+    Limit {
+        /// What to do with them.
+        #[command(subcommand)]
+        action: LimitAction,
+    },
     /// Show jobs that failed, run them again.
     Dead {
         /// What to do with them.
         #[command(subcommand)]
         action: DeadAction,
+    },
+    /// Try the news sources.
+    Sources {
+        /// What to do with them.
+        #[command(subcommand)]
+        action: SourcesAction,
     },
     /// Measure this machine: the queue, and the Redis floor in the same run.
     Bench(Bench),
@@ -84,6 +103,35 @@ pub(crate) enum Command {
     },
 }
 
+/// What a script is to be like, and what it may cost.
+#[derive(Debug, Args)]
+pub(crate) struct Wishes {
+    /// Seconds it takes to read aloud.
+    #[arg(long, value_name = "SECONDS", conflicts_with = "words")]
+    pub(crate) seconds: Option<u32>,
+    /// Words.
+    #[arg(long, value_name = "WORDS")]
+    pub(crate) words: Option<u32>,
+    /// Tone, such as neutral or lively.
+    #[arg(long)]
+    pub(crate) tone: Option<String>,
+    /// Who is spoken to.
+    #[arg(long)]
+    pub(crate) audience: Option<String>,
+    /// Oldest news wanted, such as 7d or 36h.
+    #[arg(long, value_name = "AGE")]
+    pub(crate) since: Option<String>,
+    /// Most tokens; at the limit it ends with what it has.
+    #[arg(long, value_name = "TOKENS")]
+    pub(crate) max_tokens: Option<u64>,
+    /// Most US dollars; needs llm.price_in and llm.price_out.
+    #[arg(long, value_name = "USD")]
+    pub(crate) max_cost: Option<f64>,
+    /// Most seconds of work.
+    #[arg(long, value_name = "SECONDS")]
+    pub(crate) deadline: Option<u64>,
+}
+
 /// Arguments of `generate`.
 #[derive(Debug, Args)]
 pub(crate) struct Generate {
@@ -96,14 +144,21 @@ pub(crate) struct Generate {
     /// Language; auto is the topic's.
     #[arg(long, value_enum, default_value = "auto")]
     pub(crate) lang: Lang,
+    #[command(flatten)]
+    pub(crate) wishes: Wishes,
+    /// Print what the script will probably use of a model; write nothing.
+    #[arg(long, conflicts_with = "resume")]
+    pub(crate) dry_run: bool,
     /// Format of the script on stdout.
-    #[arg(short, long, value_enum, default_value = "markdown")]
-    pub(crate) output: Format,
+    #[arg(short, long, visible_alias = "format", value_name = "FORMAT", value_parser = script_formats(), default_value = "markdown")]
+    pub(crate) output: String,
+    #[command(flatten)]
+    pub(crate) graph: GraphOptions,
     /// Folder of the embedded store.
     #[arg(long, value_name = "DIR")]
     pub(crate) data: Option<String>,
     /// Go on with an interrupted job from its last checkpoint.
-    #[arg(long, value_name = "ID", conflicts_with_all = ["topic", "script_type", "lang"])]
+    #[arg(long, value_name = "ID", conflicts_with_all = ["topic", "script_type", "lang", "Wishes"])]
     pub(crate) resume: Option<Uuid>,
 }
 
@@ -202,6 +257,9 @@ pub(crate) struct Enqueue {
     /// The same key and job gives the same job again instead of a second one.
     #[arg(long, value_name = "KEY")]
     pub(crate) idempotency_key: Option<String>,
+    /// Check the job and print what it will probably use of a model; enqueue nothing.
+    #[arg(long)]
+    pub(crate) dry_run: bool,
     /// How to print the job.
     #[arg(short, long, value_enum)]
     pub(crate) output: Option<Output>,
@@ -224,11 +282,46 @@ pub(crate) struct Wait {
 pub(crate) struct ResultOf {
     /// The job's id.
     pub(crate) id: Uuid,
-    /// Format of the result; a job that is no script has json only.
-    #[arg(short, long, value_enum, default_value = "json")]
-    pub(crate) output: Format,
+    /// Format of the result: json, all, or one that its kind has.
+    #[arg(
+        short,
+        long,
+        visible_alias = "format",
+        value_name = "FORMAT",
+        default_value = "json"
+    )]
+    pub(crate) output: String,
+    #[command(flatten)]
+    pub(crate) graph: GraphOptions,
     #[command(flatten)]
     pub(crate) server: Server,
+}
+
+/// How a graph is shown.
+#[derive(Debug, Args)]
+pub(crate) struct GraphOptions {
+    /// With graph or all: the viewer it is shaped for, canonical, reactflow, cytoscape or d3.
+    #[arg(long = "for", value_name = "VIEWER")]
+    pub(crate) viewer: Option<String>,
+    /// With graph or all: a node for each line, too.
+    #[arg(long)]
+    pub(crate) lines: bool,
+}
+
+impl GraphOptions {
+    /// Those that were given, as the API names them.
+    pub(crate) fn given(&self) -> Vec<(String, String)> {
+        let viewer = self.viewer.clone().map(|viewer| ("for".to_owned(), viewer));
+        let lines = self.lines.then(|| ("lines".to_owned(), "true".to_owned()));
+        viewer.into_iter().chain(lines).collect()
+    }
+}
+
+/// The formats of a script.
+fn script_formats() -> PossibleValuesParser {
+    let own = lovage_pipeline::render::script();
+    let own = own.iter().map(|rendering| rendering.format);
+    PossibleValuesParser::new(own.chain(["json", "all"]))
 }
 
 /// Arguments of `watch`.
@@ -272,6 +365,14 @@ pub(crate) struct List {
     pub(crate) output: Output,
     #[command(flatten)]
     pub(crate) server: Server,
+}
+
+/// Arguments of `kinds`.
+#[derive(Debug, Args)]
+pub(crate) struct Kinds {
+    /// How to print them.
+    #[arg(short, long, value_enum, default_value = "table")]
+    pub(crate) output: Output,
 }
 
 /// Arguments of `signal`.
@@ -375,11 +476,13 @@ pub(crate) enum Section {
     Model,
     /// Images of a slow server, some at a time.
     Images,
+    /// Steps side by side, and requests at once.
+    FanOut,
 }
 
 impl Section {
     /// In the order they are measured.
-    pub(crate) const ALL: [Self; 12] = [
+    pub(crate) const ALL: [Self; 13] = [
         Self::Floor,
         Self::Drain,
         Self::Durability,
@@ -392,6 +495,7 @@ impl Section {
         Self::Due,
         Self::Model,
         Self::Images,
+        Self::FanOut,
     ];
 
     /// Whether a quick look includes it.
@@ -417,6 +521,7 @@ impl Section {
             Self::Due => "Due: many jobs at once",
             Self::Model => "Model: jobs that wait",
             Self::Images => "Images: ten of a slow server, some at a time",
+            Self::FanOut => "Fan-out: steps side by side, and jobs at once",
         }
     }
 }
@@ -553,18 +658,5 @@ named!(
         Ko = "ko",
         /// English.
         En = "en",
-    }
-);
-named!(
-    /// Format of a result.
-    Format {
-        /// A report with sources and a timeline.
-        Markdown = "markdown",
-        /// Plain text to read in a chat.
-        Chat = "chat",
-        /// Nodes and edges.
-        Graph = "graph",
-        /// Everything.
-        Json = "json",
     }
 );

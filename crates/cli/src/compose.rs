@@ -3,33 +3,53 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use lovage_api::{ApiConfig, Render, Rendered, State};
+use lovage_api::{ApiConfig, FormatSpec, Image, OptionSpec, Render, Rendered, State};
 use lovage_broker_redis::{RedisBroker, RedisConfig};
 use lovage_broker_sqlite::{SqliteBroker, SqliteConfig};
 use lovage_core::broker::Broker;
 use lovage_core::checkpoint::Checkpoint;
 use lovage_core::clock::{Clock, SystemClock};
-use lovage_core::id::QueueName;
+use lovage_core::id::{QueueName, WorkerId};
+use lovage_core::limiter::Limiter;
 use lovage_core::payload::Payload;
-use lovage_pipeline::Kinds;
 use lovage_pipeline::llm::{Llm, OpenAi, OpenAiConfig};
-use lovage_pipeline::net::{ClientSettings, GuardedClient};
 use lovage_pipeline::news::Research;
+use lovage_pipeline::render::Choice;
 use lovage_pipeline::script::{Deps, stored_image};
+use lovage_pipeline::{Kinds, Rendering};
 use lovage_worker::{Worker, WorkerConfig};
 use tokio::sync::Semaphore;
-use url::Url;
 
 use crate::config::{LlmProvider, ResearchSource, Settings, Synchronous, VisionModel};
 use crate::exit::{self, Exit};
+use crate::sources;
 
 /// The clock everything runs on.
 pub(crate) fn clock() -> Arc<dyn Clock> {
     Arc::new(SystemClock)
 }
 
+/// One store, as those that use it see it.
+#[derive(Clone)]
+pub(crate) struct Store {
+    /// Keeps jobs.
+    pub(crate) broker: Arc<dyn Broker>,
+    /// Admits calls to providers.
+    pub(crate) limiter: Arc<dyn Limiter>,
+}
+
+impl Store {
+    fn new<T: Broker + Limiter>(store: T) -> Self {
+        let store = Arc::new(store);
+        Self {
+            broker: store.clone(),
+            limiter: store,
+        }
+    }
+}
+
 /// The store the settings name: Redis when there is a URL, else the embedded one.
-pub(crate) async fn broker(settings: &Settings) -> Result<Arc<dyn Broker>, Exit> {
+pub(crate) async fn store(settings: &Settings) -> Result<Store, Exit> {
     if settings.store.url.expose().is_empty() {
         embedded(settings).await
     } else {
@@ -37,7 +57,7 @@ pub(crate) async fn broker(settings: &Settings) -> Result<Arc<dyn Broker>, Exit>
     }
 }
 
-async fn redis(settings: &Settings) -> Result<Arc<dyn Broker>, Exit> {
+async fn redis(settings: &Settings) -> Result<Store, Exit> {
     let config = RedisConfig {
         prefix: settings.store.prefix.clone(),
         tls: settings.store.tls.clone(),
@@ -50,11 +70,11 @@ async fn redis(settings: &Settings) -> Result<Arc<dyn Broker>, Exit> {
         .await
         .map_err(|error| Exit::because("the Redis store cannot be used", &error))?;
     tracing::info!(prefix = settings.store.prefix, "the store is Redis");
-    Ok(Arc::new(broker))
+    Ok(Store::new(broker))
 }
 
 /// The store in the data folder.
-pub(crate) async fn embedded(settings: &Settings) -> Result<Arc<dyn Broker>, Exit> {
+pub(crate) async fn embedded(settings: &Settings) -> Result<Store, Exit> {
     let folder = &settings.store.data;
     std::fs::create_dir_all(folder).map_err(|error| {
         Exit::new(
@@ -75,15 +95,18 @@ pub(crate) async fn embedded(settings: &Settings) -> Result<Arc<dyn Broker>, Exi
         .await
         .map_err(|error| Exit::because(&what, &error))?;
     tracing::info!(folder = %folder.display(), "the store is embedded; set REDIS_URL to share one");
-    Ok(Arc::new(broker))
+    Ok(Store::new(broker))
 }
 
 /// What the script pipeline needs, as the settings say.
-pub(crate) fn deps(settings: &Settings) -> Result<Deps, Exit> {
-    let permits = Arc::new(Semaphore::new(settings.llm.concurrency));
+pub(crate) fn deps(settings: &Settings, limiter: Arc<dyn Limiter>) -> Result<Deps, Exit> {
+    let llm = &settings.llm;
+    let permits = Arc::new(Semaphore::new(llm.concurrency));
+    let shared = Shared { permits, limiter };
     Ok(Deps {
-        llm: llm(settings, &permits)?,
-        vision: vision(settings, &permits)?,
+        llm: model(settings, &llm.model, llm.timeout_s, &shared)?,
+        vision: vision(settings, &shared)?,
+        price: llm.price,
         research: Arc::new(research(settings)?),
     })
 }
@@ -91,36 +114,27 @@ pub(crate) fn deps(settings: &Settings) -> Result<Deps, Exit> {
 /// Longest call about images: a script can do without.
 const VISION_TIMEOUT: Duration = Duration::from_secs(45);
 
-fn vision(settings: &Settings, permits: &Arc<Semaphore>) -> Result<Option<Arc<dyn Llm>>, Exit> {
-    let llm = &settings.llm;
-    match &llm.vision_model {
-        VisionModel::Off => Ok(None),
-        VisionModel::Same => model(
-            settings,
-            &llm.model,
-            llm.timeout_s.min(VISION_TIMEOUT),
-            permits,
-        ),
-        VisionModel::Other(name) => {
-            model(settings, name, llm.timeout_s.min(VISION_TIMEOUT), permits)
-        }
-    }
+/// What all models of a worker share.
+struct Shared {
+    permits: Arc<Semaphore>,
+    limiter: Arc<dyn Limiter>,
 }
 
-fn llm(settings: &Settings, permits: &Arc<Semaphore>) -> Result<Option<Arc<dyn Llm>>, Exit> {
-    model(
-        settings,
-        &settings.llm.model,
-        settings.llm.timeout_s,
-        permits,
-    )
+fn vision(settings: &Settings, shared: &Shared) -> Result<Option<Arc<dyn Llm>>, Exit> {
+    let llm = &settings.llm;
+    let name = match &llm.vision_model {
+        VisionModel::Off => return Ok(None),
+        VisionModel::Same => &llm.model,
+        VisionModel::Other(name) => name,
+    };
+    model(settings, name, llm.timeout_s.min(VISION_TIMEOUT), shared)
 }
 
 fn model(
     settings: &Settings,
     name: &str,
     timeout: Duration,
-    permits: &Arc<Semaphore>,
+    shared: &Shared,
 ) -> Result<Option<Arc<dyn Llm>>, Exit> {
     let llm = &settings.llm;
     let named = !llm.api_key.expose().is_empty() || settings.is_set("llm.base_url");
@@ -141,9 +155,11 @@ fn model(
         ..OpenAiConfig::new(&llm.base_url, name)
     };
     let seed = clock().now().as_nanosecond() as u64 ^ u64::from(std::process::id());
-    let openai = OpenAi::new(config, permits.clone(), seed)
+    let openai = OpenAi::new(config, shared.permits.clone(), seed)
         .map_err(|error| Exit::because("llm settings", &error))?;
-    Ok(Some(Arc::new(openai)))
+    let holder = WorkerId::at(clock().now()).to_string();
+    let admitted = openai.admitted_by(shared.limiter.clone(), llm.limits, llm.price, holder);
+    Ok(Some(Arc::new(admitted)))
 }
 
 fn research(settings: &Settings) -> Result<Research, Exit> {
@@ -151,30 +167,20 @@ fn research(settings: &Settings) -> Result<Research, Exit> {
     let live = match research.source {
         ResearchSource::Sample => false,
         ResearchSource::Live => true,
-        ResearchSource::Auto => !research.feeds.is_empty(),
+        ResearchSource::Auto => research.is_set_up(),
     };
     if !live {
         return Ok(Research::sample());
     }
-    if research.contact.is_empty() {
-        let why = "research.contact must be set for live research: an address or mailbox for the owners of the sites";
-        return Err(Exit::new(exit::USAGE, why));
-    }
-    let client = ClientSettings {
-        trusted_hosts: research.trusted_hosts.clone(),
-        downloads: research.concurrency,
-        ..ClientSettings::new(&research.contact)
-    };
-    let fetch =
-        GuardedClient::new(&client).map_err(|error| Exit::because("research settings", &error))?;
-    let feeds: Vec<Url> = research.feeds.clone();
-    Ok(Research::live(feeds, Arc::new(fetch)).with_host_gap(research.host_pause_ms))
+    let pages = sources::pages(research)?;
+    let sources = sources::asked(research, &pages)?;
+    Ok(Research::live(sources, pages).with_host_gap(research.host_pause_ms))
 }
 
 /// A worker that knows every kind.
 pub(crate) fn worker(
     settings: &Settings,
-    broker: Arc<dyn Broker>,
+    store: &Store,
     queues: Vec<QueueName>,
 ) -> Result<Worker, Exit> {
     let config = WorkerConfig {
@@ -183,28 +189,29 @@ pub(crate) fn worker(
         ..WorkerConfig::new(queues, settings.worker.concurrency)
     };
     Ok(Worker::new(
-        broker,
-        kinds().handlers(&deps(settings)?),
+        store.broker.clone(),
+        kinds().handlers(&deps(settings, store.limiter.clone())?),
         clock(),
         config,
     ))
 }
 
 /// The API over a store.
-pub(crate) fn api(settings: &Settings, broker: Arc<dyn Broker>) -> State {
+pub(crate) fn api(settings: &Settings, store: Store) -> State {
     let config = ApiConfig {
         body_bytes_max: settings.api.body_bytes_max,
         keep: settings.store.keep_result_s,
         keep_dead: settings.store.keep_failed_s,
         ..ApiConfig::default()
     };
-    State::new(
-        broker,
-        Arc::new(kinds().catalog()),
+    let state = State::new(
+        store.broker,
+        Arc::new(kinds().priced(settings.llm.price).catalog()),
         Arc::new(KindRender(kinds())),
         clock(),
         config,
-    )
+    );
+    state.with_limiter(store.limiter)
 }
 
 /// Every kind there is.
@@ -212,22 +219,22 @@ pub(crate) fn kinds() -> Kinds {
     Kinds::new(lovage_pipeline::standard())
 }
 
-/// Renders results as their kinds say.
+/// Shows results in the formats that their kinds have.
 pub(crate) struct KindRender(pub(crate) Kinds);
 
 impl Render for KindRender {
-    fn formats(&self, kind: &str) -> Vec<&'static str> {
+    fn formats(&self, kind: &str) -> Vec<FormatSpec> {
         let entry = self.0.get(kind).into_iter();
         let renderings = entry.flat_map(|entry| &entry.renderings);
-        renderings.map(|rendering| rendering.format).collect()
+        renderings.map(spec).collect()
     }
 
-    fn image(&self, checkpoints: &[Checkpoint], id: &str) -> Option<Rendered> {
+    fn image(&self, checkpoints: &[Checkpoint], id: &str) -> Option<Image> {
         // The latest: a job that was run again under another recipe has stored it twice.
         let mut steps = checkpoints.iter().rev();
         let jpeg = steps.find_map(|one| stored_image(&one.step, &one.value, id))?;
-        Some(Rendered {
-            content_type: "image/jpeg".to_owned(),
+        Some(Image {
+            content_type: "image/jpeg",
             body: jpeg.into(),
         })
     }
@@ -237,12 +244,24 @@ impl Render for KindRender {
         kind: &str,
         result: &Payload,
         format: &str,
+        options: &[(&str, &str)],
     ) -> Option<Result<Rendered, String>> {
         let rendering = self.0.rendering(kind, format)?;
-        let shown = rendering.show(result);
+        let shown = rendering.show(result, options);
         Some(shown.map(|body| Rendered {
             content_type: rendering.content_type.to_owned(),
-            body: body.into_bytes(),
+            body,
         }))
+    }
+}
+
+fn spec(rendering: &Rendering) -> FormatSpec {
+    let option = |choice: &Choice| OptionSpec {
+        name: choice.name,
+        values: choice.values,
+    };
+    FormatSpec {
+        name: rendering.format,
+        options: rendering.options.iter().map(option).collect(),
     }
 }

@@ -8,6 +8,7 @@ mod error;
 mod layers;
 mod read;
 mod secret;
+pub(crate) mod source;
 mod suggest;
 #[cfg(test)]
 mod tests;
@@ -20,7 +21,9 @@ use std::time::Duration;
 
 use lovage_broker_redis::{Tls, is_address as is_redis};
 use lovage_core::id::QueueName;
+use lovage_core::limiter::Limits;
 use lovage_core::limits;
+use lovage_pipeline::llm::Price;
 use tracing_subscriber::EnvFilter;
 use url::Url;
 
@@ -34,6 +37,10 @@ const FILE: &str = "lovage.toml";
 const LEASE_S_MIN: u64 = limits::HEARTBEAT.as_secs() * 3;
 /// More replicas than anybody has.
 const WAIT_REPLICAS_MAX: u32 = 16;
+/// More requests or tokens per minute than any provider gives.
+const LIMIT_MAX: u64 = 10_000_000_000;
+const BUDGET_USD_MAX: f64 = 1_000_000.0;
+const PRICE_USD_MAX: f64 = 100_000.0;
 const HOUR_S: u64 = 3600;
 const YEAR_S: u64 = 366 * 24 * HOUR_S;
 
@@ -288,6 +295,10 @@ pub(crate) struct Llm {
     pub(crate) timeout_s: Duration,
     /// Longest silence inside a streamed answer; at most `timeout_s`.
     pub(crate) idle_timeout_s: Duration,
+    /// What the provider allows all workers together.
+    pub(crate) limits: Limits,
+    /// What tokens cost, where it is known.
+    pub(crate) price: Option<Price>,
 }
 
 /// Who looks at images.
@@ -320,7 +331,14 @@ impl Llm {
             let expected = format!("at most llm.timeout_s, which is {}", timeout_s.as_secs());
             return Err(from.invalid("llm.idle_timeout_s", expected));
         }
+        let (limits, price) = (read_limits(from)?, read_price(from)?);
+        if limits.budget_usd.is_some() && price.is_none() {
+            let expected = "\"\" while llm.price_in and llm.price_out are not set: what a call costs must be known";
+            return Err(from.invalid("llm.budget_usd_day", expected));
+        }
         Ok(Self {
+            limits,
+            price,
             provider: from.one_of(
                 "llm.provider",
                 &[
@@ -351,12 +369,44 @@ impl Llm {
     }
 }
 
+/// Limits of all workers; 0 and "" are none.
+fn read_limits(from: &Layers) -> Result<Limits, ConfigError> {
+    let count = |key: &str| {
+        let number = from.whole(key, 0..=LIMIT_MAX)?;
+        Ok((number > 0).then_some(number))
+    };
+    Ok(Limits {
+        rpm: count("llm.rpm")?,
+        tpm: count("llm.tpm")?,
+        concurrency: count("llm.concurrency_all")?,
+        budget_usd: from.dollars("llm.budget_usd_day", BUDGET_USD_MAX)?,
+    })
+}
+
+/// A price is known whole or not at all.
+fn read_price(from: &Layers) -> Result<Option<Price>, ConfigError> {
+    let price = |key: &str| from.dollars(key, PRICE_USD_MAX);
+    let cached = price("llm.price_cached")?;
+    match (price("llm.price_in")?, price("llm.price_out")?) {
+        (Some(input), Some(output)) => Ok(Some(Price {
+            input,
+            output,
+            cached,
+        })),
+        (None, None) if cached.is_none() => Ok(None),
+        (None, _) => Err(from.invalid("llm.price_in", "set together with the other prices")),
+        (_, None) => Err(from.invalid("llm.price_out", "set together with the other prices")),
+    }
+}
+
 /// News research.
 pub(crate) struct Research {
     /// Where articles come from.
     pub(crate) source: ResearchSource,
-    /// Feeds to search; not empty when `source` is live.
+    /// Feeds to search.
     pub(crate) feeds: Vec<Url>,
+    /// Every service there is, set up or not.
+    pub(crate) services: Vec<source::Service>,
     /// Downloads in flight at once in one worker.
     pub(crate) concurrency: usize,
     /// Pause between two requests to one host.
@@ -370,15 +420,20 @@ pub(crate) struct Research {
 /// Where articles come from.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum ResearchSource {
-    /// The feeds when there are any, else the sample.
+    /// The web when feeds, a key or an address of a service are set, else the sample.
     Auto,
     /// The fictional articles inside the program.
     Sample,
-    /// The feeds.
+    /// The feeds and services.
     Live,
 }
 
 impl Research {
+    /// Whether anything is set that only live research needs.
+    pub(crate) fn is_set_up(&self) -> bool {
+        !self.feeds.is_empty() || self.services.iter().any(source::Service::is_set_up)
+    }
+
     fn read(from: &Layers) -> Result<Self, ConfigError> {
         let feeds = from.list(
             "research.feeds",
@@ -393,13 +448,16 @@ impl Research {
                 ("live", ResearchSource::Live),
             ],
         )?;
-        if source == ResearchSource::Live && feeds.is_empty() {
-            let expected = "\"auto\" or \"sample\" while research.feeds is empty";
+        let services = source::read(from)?;
+        let any = !feeds.is_empty() || services.iter().any(source::Service::is_asked);
+        if source == ResearchSource::Live && !any {
+            let expected = "\"auto\" or \"sample\" while there are no feeds and no services";
             return Err(from.invalid("research.source", expected));
         }
         Ok(Self {
             source,
             feeds,
+            services,
             concurrency: from.whole("research.concurrency", 1..=1_000)?,
             host_pause_ms: from.milliseconds("research.host_pause_ms", 0..=60_000)?,
             contact: from.parsed(

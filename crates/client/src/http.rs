@@ -12,8 +12,8 @@ use uuid::Uuid;
 
 use crate::error::ClientError;
 use crate::wire::{
-    BatchReply, BatchRequest, ChildList, EnqueueRequest, JobList, JobState, JobView, NoResult,
-    Problem, SignalRequest,
+    BatchReply, BatchRequest, ChildList, EnqueueRequest, EstimateView, JobList, JobState, JobView,
+    NoResult, Problem, SignalRequest,
 };
 
 /// Time to get a connection.
@@ -113,6 +113,15 @@ impl Client {
         read(with_key(call, idempotency_key)).await
     }
 
+    /// What a job would probably use of a model; it is checked, and not enqueued.
+    ///
+    /// # Errors
+    /// As enqueueing it, where its fields or its input are wrong.
+    pub async fn estimate(&self, request: &EnqueueRequest) -> Result<EstimateView, ClientError> {
+        let call = self.http.post(self.url(&["v1", "jobs"]));
+        read(call.query(&[("dry_run", "true")]).json(request)).await
+    }
+
     /// Enqueues jobs, each accepted or refused alone unless the batch is atomic.
     ///
     /// # Errors
@@ -166,8 +175,22 @@ impl Client {
     /// [`ClientError::Problem`] with status 404 for an unknown id, 410 when the
     /// result is no longer kept, 422 for an unknown format.
     pub async fn result(&self, id: Uuid, format: &str) -> Result<JobResult, ClientError> {
+        self.result_with(id, format, &[]).await
+    }
+
+    /// What the job gave, in `format`, with parameters of that format such as `for=d3`.
+    ///
+    /// # Errors
+    /// As [`Self::result`]; 422, too, for a parameter that the format does not take.
+    pub async fn result_with(
+        &self,
+        id: Uuid,
+        format: &str,
+        options: &[(String, String)],
+    ) -> Result<JobResult, ClientError> {
         let call = self.http.get(self.job_url(id, &["result"])).timeout(CALL);
-        let response = accepted(call.query(&[("format", format)]).send().await?).await?;
+        let call = call.query(&[("format", format)]).query(options);
+        let response = accepted(call.send().await?).await?;
         let status = response.status();
         let header = |name: &str| {
             let value = response.headers().get(name);

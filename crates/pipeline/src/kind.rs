@@ -5,46 +5,15 @@
 
 use std::sync::Arc;
 
-use lovage_workflow::{Catalog, Handler, Handlers, KindSpec, Payload};
+use lovage_workflow::{Catalog, Estimator, Handler, Handlers, KindSpec};
 use serde_json::Value;
 
+use crate::batch;
+use crate::llm::{Price, TokenUsage};
+use crate::render::Rendering;
 use crate::script::Deps;
 
 type Make = Arc<dyn Fn(&Deps) -> Arc<dyn Handler> + Send + Sync>;
-type Show = Arc<dyn Fn(&Payload) -> Result<String, String> + Send + Sync>;
-
-/// A way to show results of a kind, beside the JSON that every kind has.
-#[derive(Clone)]
-pub struct Rendering {
-    /// Name, as in `?format=markdown`.
-    pub format: &'static str,
-    /// Media type of what is shown.
-    pub content_type: &'static str,
-    show: Show,
-}
-
-impl Rendering {
-    /// A rendering by a pure function of the result; it says why one cannot be shown.
-    pub fn new(
-        format: &'static str,
-        content_type: &'static str,
-        show: impl Fn(&Payload) -> Result<String, String> + Send + Sync + 'static,
-    ) -> Self {
-        Self {
-            format,
-            content_type,
-            show: Arc::new(show),
-        }
-    }
-
-    /// The result, shown.
-    ///
-    /// # Errors
-    /// Why it cannot be shown: it has another shape, say.
-    pub fn show(&self, result: &Payload) -> Result<String, String> {
-        (self.show)(result)
-    }
-}
 
 /// Everything the system has to know of a kind.
 #[derive(Clone)]
@@ -86,14 +55,35 @@ impl KindEntry {
     }
 }
 
+fn priced(estimate: Estimator, price: Option<Price>) -> Estimator {
+    Arc::new(move |input| {
+        let mut estimate = estimate(input);
+        for step in &mut estimate.by_step {
+            let usage = TokenUsage {
+                prompt: Some(step.prompt_tokens),
+                completion: Some(step.completion_tokens),
+                cached: None,
+            };
+            step.cost_usd = price.and_then(|price| price.cost(&usage));
+        }
+        if price.is_none() && !estimate.by_step.is_empty() {
+            let note = "no price is set here: the cost is unknown";
+            estimate.notes.push(note.to_owned());
+        }
+        estimate
+    })
+}
+
 /// The kinds of a system.
 #[derive(Clone)]
 pub struct Kinds(Arc<[KindEntry]>);
 
 impl Kinds {
-    /// These kinds.
+    /// These kinds, and batches of them.
     pub fn new(entries: impl IntoIterator<Item = KindEntry>) -> Self {
-        Self(entries.into_iter().collect())
+        let mut entries: Vec<_> = entries.into_iter().collect();
+        entries.push(batch::entry(catalog(&entries)));
+        Self(entries.into())
     }
 
     /// The kinds, in the order they were given.
@@ -106,9 +96,26 @@ impl Kinds {
         self.iter().find(|entry| entry.name() == kind)
     }
 
+    /// The rendering of a kind's results under this name.
+    pub fn rendering(&self, kind: &str, format: &str) -> Option<&Rendering> {
+        let mut renderings = self.get(kind)?.renderings.iter();
+        renderings.find(|rendering| rendering.format == format)
+    }
+
+    /// The same kinds, their estimates priced. Without a price costs stay unknown.
+    #[must_use]
+    pub fn priced(&self, price: Option<Price>) -> Self {
+        let priced = self.iter().cloned().map(|mut entry| {
+            let estimate = entry.spec.estimate.take();
+            entry.spec.estimate = estimate.map(|of| priced(of, price));
+            entry
+        });
+        Self::new(priced)
+    }
+
     /// What the queue has to know of them.
     pub fn catalog(&self) -> Catalog {
-        Catalog::new(self.iter().map(|entry| entry.spec.clone()))
+        catalog(&self.0)
     }
 
     /// What runs them.
@@ -118,10 +125,8 @@ impl Kinds {
             handlers.with_shared(entry.name(), (entry.make)(deps))
         })
     }
+}
 
-    /// The rendering of a kind's results under this name.
-    pub fn rendering(&self, kind: &str, format: &str) -> Option<&Rendering> {
-        let mut renderings = self.get(kind)?.renderings.iter();
-        renderings.find(|rendering| rendering.format == format)
-    }
+fn catalog(entries: &[KindEntry]) -> Catalog {
+    Catalog::new(entries.iter().map(|entry| entry.spec.clone()))
 }

@@ -10,7 +10,6 @@ use lovage_pipeline::script::types::{
     Verdict,
 };
 use lovage_pipeline::script::verify;
-use regex::Regex;
 use sample::{EN_TOPIC, KO_TOPIC, english, korean, now, request};
 
 const TYPES: [ScriptType; 5] = [
@@ -21,41 +20,6 @@ const TYPES: [ScriptType; 5] = [
     ScriptType::Report,
 ];
 
-/// What a reader of the Korean articles knows afterwards.
-const KO_FACTS: [&str; 13] = [
-    r"1개 노선에서 3개 노선",
-    r"하루 평균 1800명",
-    r"요금은 1500원",
-    r"인명 사고는 한 건도 없었다",
-    r"78\.4%|31%",
-    r"2028년 무인 운행",
-    r"60초로 늘리는|25일 공청회",
-    r"사고율이 일반 심야버스의 60%",
-    r"퇴근길이 40분|택시비로 한 달에 22만원",
-    r"64명의 고용",
-    r"9만 4000명|7만여 명",
-    r"호출은 12%",
-    r"15분을 넘으면 환승",
-];
-
-/// What a reader of the English articles knows afterwards.
-const EN_FACTS: [&str; 14] = [
-    r"11,000 homes",
-    r"48-megawatt-hour",
-    r"\$31 million",
-    r"9,200 tons",
-    r"herring out of the inner channel",
-    r"46 percent",
-    r"19 cents",
-    r"71 percent|88 percent",
-    r"112 decibels",
-    r"38 percent less",
-    r"21 and 27 percent",
-    r"midnight and 4 a\.m\.",
-    r"7 to 2",
-    r"\$240,000|115 decibels",
-];
-
 fn topics() -> [(&'static str, Dossier); 2] {
     [(KO_TOPIC, korean()), (EN_TOPIC, english())]
 }
@@ -63,19 +27,6 @@ fn topics() -> [(&'static str, Dossier); 2] {
 fn script(topic: &str, script_type: ScriptType, dossier: &Dossier) -> Script {
     let request = request(topic, script_type);
     write(&request, &plan(&request), dossier, now())
-}
-
-fn facts(script: &Script, facts: &[&str]) -> usize {
-    let text: Vec<&str> = script.lines().map(|l| l.text.as_str()).collect();
-    let text = text.join("\n");
-    facts
-        .iter()
-        .filter(|fact| {
-            Regex::new(fact)
-                .expect("the pattern compiles")
-                .is_match(&text)
-        })
-        .count()
 }
 
 fn checked(script: &mut Script, dossier: &mut Dossier) -> Checks {
@@ -172,22 +123,6 @@ fn template_lines_name_a_source_and_cite_nothing() {
             .lines()
             .any(|l| l.text == "From Grid Monitor (November 18, 2026):")
     );
-}
-
-#[test]
-fn the_gold_facts_are_covered() {
-    let found = |topic, script_type, dossier: &Dossier, gold: &[&str]| {
-        facts(&script(topic, script_type, dossier), gold)
-    };
-    let counts = [
-        found(KO_TOPIC, ScriptType::Youtube, &korean(), &KO_FACTS),
-        found(EN_TOPIC, ScriptType::Youtube, &english(), &EN_FACTS),
-        found(KO_TOPIC, ScriptType::Report, &korean(), &KO_FACTS),
-        found(EN_TOPIC, ScriptType::Report, &english(), &EN_FACTS),
-    ];
-    for (count, least) in counts.into_iter().zip([8, 9, 10, 12]) {
-        assert!(count >= least, "{counts:?} of 13, 14, 13, 14");
-    }
 }
 
 #[test]
@@ -288,6 +223,45 @@ fn one_source_alone_still_fills_every_section() {
             .count()
             <= 7
     );
+}
+
+#[test]
+fn a_real_source_alone_is_quoted_in_moderation() {
+    for (topic, mut dossier) in topics() {
+        dossier.corpus = Corpus::Live;
+        dossier.articles.truncate(1);
+        for script_type in TYPES {
+            let script = script(topic, script_type, &dossier);
+            let copied = script.lines().filter(|l| l.origin == Origin::Extracted);
+            assert_eq!(
+                copied.count(),
+                if script_type == ScriptType::Short {
+                    4
+                } else {
+                    5
+                }
+            );
+            assert!(
+                script
+                    .sections
+                    .iter()
+                    .all(|s| s.lines.iter().any(|l| l.origin == Origin::Extracted)),
+                "what has nothing to say is left out"
+            );
+        }
+    }
+}
+
+#[test]
+fn real_sources_give_no_more_than_their_share() {
+    for (topic, mut dossier) in topics() {
+        dossier.corpus = Corpus::Live;
+        for script_type in TYPES {
+            let mut script = script(topic, script_type, &dossier);
+            checked(&mut script, &mut dossier);
+            assert!(dossier.articles.iter().all(|a| a.source.citations <= 5));
+        }
+    }
 }
 
 #[test]

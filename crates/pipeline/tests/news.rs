@@ -10,8 +10,12 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use jiff::Timestamp;
 use lovage_pipeline::net::{CorpusFetcher, Fetch, FetchError, Page, Request, Want};
-use lovage_pipeline::news::{Hit, NewsSource, Research, ResearchWatch, SearchError};
-use lovage_pipeline::script::types::{Article, Corpus, Dossier, PlannedQuery, Source, Verdict};
+use lovage_pipeline::news::{
+    Finds, Inquiry, NewsSource, Query, Research, ResearchWatch, SearchError, feeds,
+};
+use lovage_pipeline::script::types::{
+    Article, Corpus, Domains, Dossier, PlannedQuery, Since, Source, Verdict,
+};
 use serde::Deserialize;
 use url::Url;
 
@@ -63,9 +67,26 @@ fn queries(topic: &str) -> Vec<PlannedQuery> {
 }
 
 async fn run_with(research: &Research, topic: &str, seeds: &[Url]) -> Dossier {
-    research
-        .run(topic, &queries(topic), seeds, 12, now(), &())
-        .await
+    run_watched(research, topic, seeds, 12, &()).await
+}
+
+async fn run_watched(
+    research: &Research,
+    topic: &str,
+    seeds: &[Url],
+    max_sources: usize,
+    watch: &dyn ResearchWatch,
+) -> Dossier {
+    let inquiry = Inquiry {
+        topic,
+        queries: &queries(topic),
+        seed_urls: seeds,
+        max_sources,
+        since: Since::default(),
+        domains: &Domains::default(),
+        now: now(),
+    };
+    research.run(&inquiry, watch).await
 }
 
 async fn run(topic: &str) -> Dossier {
@@ -102,45 +123,6 @@ async fn all_articles() -> BTreeMap<String, Article> {
         all.extend(by_id(&run(topic).await));
     }
     all
-}
-
-/// Precision and recall of the character 4-grams, blanks left out.
-fn precision_recall(text: &str, gold: &str) -> (f64, f64) {
-    let grams = |text: &str| {
-        let chars: Vec<char> = text.chars().filter(|c| !c.is_whitespace()).collect();
-        let mut grams: HashMap<Vec<char>, usize> = HashMap::new();
-        for gram in chars.windows(4) {
-            *grams.entry(gram.to_vec()).or_default() += 1;
-        }
-        grams
-    };
-    let (found, gold) = (grams(text), grams(gold));
-    let shared: usize = found
-        .iter()
-        .map(|(gram, count)| *count.min(gold.get(gram).unwrap_or(&0)))
-        .sum();
-    let share = |of: &HashMap<Vec<char>, usize>| shared as f64 / of.values().sum::<usize>() as f64;
-    (share(&found), share(&gold))
-}
-
-#[tokio::test]
-async fn texts_are_extracted_as_a_person_would() {
-    let articles = all_articles().await;
-    let mut exact = 0;
-    for page in listed() {
-        let article = articles
-            .get(&page.id)
-            .unwrap_or_else(|| panic!("{} not found", page.id));
-        assert_eq!(article.source.verdict, Verdict::Ok, "{}", page.id);
-        let gold = corpus(&format!("gold/{}.txt", page.id));
-        let (precision, recall) = precision_recall(&article.text, &gold);
-        println!(
-            "{}: P {precision:.3} R {recall:.3} by {:?}",
-            page.id, article.source.text_from
-        );
-        exact += usize::from(precision >= 0.95 && recall >= 0.95);
-    }
-    assert!(exact >= 11, "{exact} of 12");
 }
 
 #[tokio::test]
@@ -216,15 +198,17 @@ async fn a_named_page_beside_the_topic_is_left_out_with_a_warning() {
     }
 }
 
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn pages_that_cannot_be_cited_say_why() {
     let seeds = [
         "https://dealwire.example/exclusive",
         "https://daily.hanbit.example/society",
         "https://shielded.example/story",
         "https://checking.example/story",
-        "https://daily.hanbit.example/gone",
+        "https://daily.hanbit.example/removed",
+        "https://daily.hanbit.example/never",
         "https://elsewhere.example/",
+        "https://slow.example/story",
     ]
     .map(|seed| Url::parse(seed).unwrap());
     let dossier = run_with(&Research::sample(), EN, &seeds).await;
@@ -240,10 +224,19 @@ async fn pages_that_cannot_be_cited_say_why() {
             Verdict::Blocked,
             Verdict::Blocked,
             Verdict::Error,
+            Verdict::Error,
             // Its robots.txt cannot be read, so nothing of it may be.
             Verdict::Robots,
+            Verdict::Error,
         ]
     );
+    let error = |seed: &Url| {
+        let mut sources = dossier.articles.iter().map(|article| &article.source);
+        let source = sources.find(|source| source.url == *seed).unwrap();
+        source.error.clone().unwrap()
+    };
+    assert_eq!(error(&seeds[4]), "http status 404");
+    assert_eq!(error(&seeds[7]), "timed out after 20 s");
     let unreadable = dossier
         .articles
         .iter()
@@ -318,7 +311,7 @@ async fn at_most_max_sources_pages_are_read_and_named_ones_first() {
     ]
     .map(|seed| Url::parse(seed).unwrap());
     let research = Research::sample();
-    let one = research.run(KO, &queries(KO), &seeds, 1, now(), &()).await;
+    let one = run_watched(&research, KO, &seeds, 1, &()).await;
     assert_eq!(by_id(&one).keys().collect::<Vec<_>>(), ["ko1"]);
     assert_eq!(one.warnings[0].code, "seed_not_read");
 }
@@ -340,9 +333,7 @@ impl ResearchWatch for Watched {
 async fn progress_is_told_page_by_page() {
     let watched = Watched::default();
     let research = Research::sample();
-    let dossier = research
-        .run(EN, &queries(EN), &[], 12, now(), &watched)
-        .await;
+    let dossier = run_watched(&research, EN, &[], 12, &watched).await;
     let (hits, told) = watched.0.into_inner().unwrap();
     assert!(hits >= dossier.articles.len());
     let expected: Vec<(usize, usize)> = (1..=hits).map(|done| (done, hits)).collect();
@@ -372,7 +363,7 @@ impl NewsSource for Broken {
     fn name(&self) -> &str {
         "broken"
     }
-    async fn search(&self, _: &PlannedQuery) -> Result<Vec<Hit>, SearchError> {
+    async fn search(&self, _: &Query) -> Result<Finds, SearchError> {
         match self.0.clone() {
             Some(error) => Err(error),
             None => std::future::pending().await,
@@ -446,7 +437,8 @@ impl Fetch for Web {
 }
 
 fn live(web: &Arc<Web>) -> Research {
-    Research::live(CorpusFetcher::feeds(), Arc::clone(web) as Arc<dyn Fetch>)
+    let fetch = Arc::clone(web) as Arc<dyn Fetch>;
+    Research::live(feeds(CorpusFetcher::feeds(), &fetch), fetch)
 }
 
 #[tokio::test(start_paused = true)]

@@ -4,8 +4,9 @@
 use std::fs;
 use std::path::Path;
 
-use lovage_pipeline::render::{Dialect, Format, content_type, graph, render};
+use lovage_pipeline::render::{self, Dialect, Rendering, chat, graph, markdown};
 use lovage_pipeline::script::types::{ResultStatus, Script, ScriptResult, Timing, Warning};
+use lovage_workflow::Payload;
 use serde_json::{Value, json};
 
 /// Korean, degraded, with a hostile title, an odd address and a doubtful line.
@@ -127,15 +128,18 @@ fn assert_golden(file: &str, text: &str) {
 
 #[test]
 fn all_renderings_are_as_recorded() {
-    assert_golden("result.json", &render(&result(), Format::Json));
-    assert_golden("result.md", &render(&result(), Format::Markdown));
-    assert_golden("result.txt", &render(&result(), Format::Chat));
-    assert_golden("graph.json", &sorted(&render(&result(), Format::Graph)));
-    assert_golden(
-        "insufficient.md",
-        &render(&insufficient(), Format::Markdown),
-    );
-    assert_golden("insufficient.txt", &render(&insufficient(), Format::Chat));
+    let json = serde_json::to_string_pretty(&result()).expect("a result has a JSON form");
+    assert_golden("result.json", &json);
+    assert_golden("result.md", &markdown(&result()));
+    assert_golden("result.txt", &chat(&result()));
+    assert_golden("insufficient.md", &markdown(&insufficient()));
+    assert_golden("insufficient.txt", &chat(&insufficient()));
+    for dialect in Dialect::ALL {
+        for (lines, file) in [(false, "graph"), (true, "graph-lines")] {
+            let drawn = sorted(&graph(&result(), dialect, lines));
+            assert_golden(&format!("{file}.{dialect}.json"), &drawn);
+        }
+    }
 }
 
 /// A graph with its keys in one order, whatever order the map in use keeps.
@@ -145,31 +149,87 @@ fn sorted(graph: &str) -> String {
     serde_json::to_string_pretty(&value).expect("JSON can be written")
 }
 
-#[test]
-fn json_reads_back_as_the_same_result() {
-    let read: ScriptResult = serde_json::from_str(&render(&result(), Format::Json)).unwrap();
-    assert_eq!(read, result());
+fn shown(rendering: &Rendering, given: &[(&str, &str)]) -> Result<String, String> {
+    let result = Payload::of(&result()).unwrap();
+    rendering.show(&result, given)
 }
 
 #[test]
-fn formats_and_dialects_are_read_by_the_name_they_show() {
-    for format in Format::ALL {
-        assert_eq!(format.to_string().parse(), Ok(format));
-        assert!(content_type(format).contains('/'));
-    }
-    for dialect in Dialect::ALL {
-        assert_eq!(dialect.to_string().parse(), Ok(dialect));
-    }
-    let error = "pdf".parse::<Format>().unwrap_err().to_string();
+fn a_script_has_its_formats_with_their_media_types_and_parameters() {
+    let table: Vec<_> = render::script()
+        .into_iter()
+        .map(|one| {
+            let options: Vec<_> = one.options.iter().map(|o| (o.name, o.values)).collect();
+            (one.format, one.content_type, options)
+        })
+        .collect();
+    let dialects: &[&str] = &["canonical", "reactflow", "cytoscape", "d3"];
+    let lines: &[&str] = &["false", "true"];
     assert_eq!(
-        error,
-        "expected one of json, markdown, chat, graph, got \"pdf\""
+        table,
+        [
+            ("markdown", "text/markdown; charset=utf-8", vec![]),
+            ("chat", "text/plain; charset=utf-8", vec![]),
+            (
+                "graph",
+                "application/json",
+                vec![("for", dialects), ("lines", lines)]
+            ),
+        ]
+    );
+    assert_eq!(Dialect::ALL.map(|dialect| dialect.to_string()), dialects);
+}
+
+#[test]
+fn a_format_shows_a_stored_result_as_its_parameters_say() {
+    let renderings = render::script();
+    let [report, talk, drawn] = &renderings[..] else {
+        panic!("three formats: {renderings:?}");
+    };
+    assert_eq!(shown(report, &[]), Ok(markdown(&result())));
+    assert_eq!(shown(talk, &[]), Ok(chat(&result())));
+    assert_eq!(
+        shown(drawn, &[]),
+        Ok(graph(&result(), Dialect::Canonical, false))
+    );
+    for dialect in Dialect::ALL {
+        for lines in [false, true] {
+            let given = [("for", dialect.to_string()), ("lines", lines.to_string())];
+            let given = given
+                .each_ref()
+                .map(|(name, value)| (*name, value.as_str()));
+            assert_eq!(shown(drawn, &given), Ok(graph(&result(), dialect, lines)));
+        }
+    }
+    let refused = shown(drawn, &[("for", "dot")]).unwrap_err();
+    let expected = "expected for to be one of canonical, reactflow, cytoscape, d3, got \"dot\"";
+    assert_eq!(refused, expected);
+    let other = Payload::parse("[]").unwrap();
+    let refused = report.show(&other, &[]).unwrap_err();
+    assert!(
+        refused.starts_with("the result has another shape: "),
+        "{refused}"
     );
 }
 
 #[test]
+fn an_own_format_is_one_function() {
+    let own = Rendering::new("titles", "text/plain", |script: &ScriptResult| {
+        let headings = script.script.sections.iter().map(|s| s.heading.as_str());
+        Ok(headings.collect::<Vec<_>>().join("\n"))
+    });
+    assert_eq!(shown(&own, &[]), Ok("무슨 일이 있었나\n앞으로".to_owned()));
+}
+
+#[test]
+fn json_reads_back_as_the_same_result() {
+    let payload = Payload::of(&result()).unwrap();
+    assert_eq!(payload.read::<ScriptResult>().unwrap(), result());
+}
+
+#[test]
 fn markdown_lets_no_page_write_markup_or_links() {
-    let text = render(&result(), Format::Markdown);
+    let text = markdown(&result());
     assert!(!text.contains("<script") && !text.contains("<b>"));
     assert!(!text.contains("javascript:"));
     let (before, block) = text.split_once("```mermaid").unwrap();
@@ -187,7 +247,7 @@ fn markdown_lets_no_page_write_markup_or_links() {
 #[test]
 fn every_link_leads_to_a_source() {
     let result = result();
-    let text = render(&result, Format::Chat) + &render(&result, Format::Markdown);
+    let text = chat(&result) + &markdown(&result);
     for address in text.split("http").skip(1).map(|rest| format!("http{rest}")) {
         let known = ["https://a.example/news?a=", "https://c.example/copy"];
         assert!(
@@ -199,7 +259,7 @@ fn every_link_leads_to_a_source() {
 
 #[test]
 fn the_timeline_is_plain_text_sorted_by_date() {
-    let text = render(&result(), Format::Markdown);
+    let text = markdown(&result());
     let block = text
         .split("```mermaid\n")
         .nth(1)
@@ -224,7 +284,7 @@ fn a_long_timeline_is_cut() {
     let mut source = result.sources[0].clone();
     source.title = "가".repeat(200);
     result.sources = vec![source; 30];
-    let text = render(&result, Format::Markdown);
+    let text = markdown(&result);
     assert_eq!(text.matches("\n  2026-11-16 : ").count(), 12);
     assert!(
         !text
@@ -240,7 +300,7 @@ fn a_long_timeline_is_cut() {
 
 #[test]
 fn chat_numbers_sources_by_first_use_and_marks_doubt() {
-    let text = render(&result(), Format::Chat);
+    let text = chat(&result());
     assert!(text.contains("한빛시가 노선을 3개로 늘린다. [1][2]\n"));
     assert!(text.contains("[2] ⚠\n"));
     assert!(text.contains("[1] 사고 책임"));
@@ -249,8 +309,7 @@ fn chat_numbers_sources_by_first_use_and_marks_doubt() {
 
 #[test]
 fn without_sources_every_text_says_so_and_what_to_try() {
-    for format in [Format::Chat, Format::Markdown] {
-        let text = render(&insufficient(), format);
+    for text in [chat(&insufficient()), markdown(&insufficient())] {
         assert!(
             text.contains("원고를 쓰지 않았습니다") && text.contains("- Lumen Bay tidal battery"),
             "{text}"
@@ -258,7 +317,7 @@ fn without_sources_every_text_says_so_and_what_to_try() {
     }
     let mut english = insufficient();
     english.language = lovage_pipeline::script::types::Language::En;
-    assert!(render(&english, Format::Chat).contains("no script was written"));
+    assert!(chat(&english).contains("no script was written"));
 }
 
 #[test]
@@ -312,7 +371,7 @@ fn graphs_are_whole_in_every_dialect() {
 
 #[test]
 fn an_edge_to_a_source_weighs_its_citations() {
-    let graph: Value = serde_json::from_str(&render(&result(), Format::Graph)).unwrap();
+    let graph: Value = serde_json::from_str(&graph(&result(), Dialect::Canonical, false)).unwrap();
     let edges = graph["edges"].as_array().unwrap();
     let edge = edges
         .iter()
@@ -336,7 +395,8 @@ fn an_empty_result_renders() {
     result.queries.clear();
     result.timings = Vec::<Timing>::new();
     result.warnings = Vec::<Warning>::new();
-    for format in Format::ALL {
-        assert!(!render(&result, format).is_empty());
+    let payload = Payload::of(&result).unwrap();
+    for rendering in render::script() {
+        assert!(!rendering.show(&payload, &[]).unwrap().is_empty());
     }
 }

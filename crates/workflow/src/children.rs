@@ -153,34 +153,66 @@ impl Context {
         if children.is_empty() {
             return Ok(Vec::new());
         }
-        let numbered = children.into_iter().enumerate();
-        let jobs: Vec<_> = numbered
-            .map(|(place, child)| child.job(self.job(), group, place))
-            .collect();
+        let jobs = self.numbered(group, children);
         let ids: Vec<_> = jobs.iter().map(|job| job.id).collect();
         let (step, fingerprint) = (format!("children:{group}"), replay::fingerprint(&ids)?);
         if let Some(kept) = self.peek(&step, &fingerprint).await? {
             let results: Vec<Payload> = read(&step, &kept)?;
             return Ok(results.into_iter().map(Ok).collect());
         }
-        if self.stop().is_cancelled() {
-            return Err(Failure::Stopped);
-        }
-        let ends = self.joined(group, jobs, join).await?;
+        let over = self.joined(group, jobs, join).await?;
+        let ends = self.ends(&over).await?;
         if let Ok(results) = ends.iter().cloned().collect::<Result<Vec<_>, _>>() {
             self.keep(&step, &fingerprint, &results).await?;
         }
         Ok(ends)
     }
 
-    /// How the children of a group ended, once they are over; spawns them where
-    /// no attempt has.
+    /// As [`Context::children`] with [`Join::All`], for results that are too large
+    /// or too many to be held together: each is handed to `read` with its child,
+    /// and only what that makes of it is given back. Nothing is kept, so `read`
+    /// is called for every child again in an attempt after that.
+    ///
+    /// # Errors
+    /// As [`Context::children`].
+    pub async fn each_child<T>(
+        &self,
+        group: &str,
+        children: Vec<NewChild>,
+        mut read: impl FnMut(JobId, ChildResult) -> T,
+    ) -> Result<Vec<T>, Failure> {
+        check_label(group)
+            .map_err(|why| Failure::give_up("children", format!("name of a group: {why}")))?;
+        if children.is_empty() {
+            return Ok(Vec::new());
+        }
+        let jobs = self.numbered(group, children);
+        let over = self.joined(group, jobs, Join::All).await?;
+        let mut made = Vec::with_capacity(over.len());
+        for child in &over {
+            let end = self.journal().end_of(child).await?;
+            made.push(read(child.id, end));
+        }
+        Ok(made)
+    }
+
+    fn numbered(&self, group: &str, children: Vec<NewChild>) -> Vec<NewJob> {
+        let numbered = children.into_iter().enumerate();
+        numbered
+            .map(|(place, child)| child.job(self.job(), group, place))
+            .collect()
+    }
+
+    /// The children of a group once they are over; spawns them where no attempt has.
     async fn joined(
         &self,
         group: &str,
         jobs: Vec<NewJob>,
         join: Join,
-    ) -> Result<Vec<ChildResult>, Failure> {
+    ) -> Result<Vec<Child>, Failure> {
+        if self.stop().is_cancelled() {
+            return Err(Failure::Stopped);
+        }
         let all = self.journal().children().await?;
         let (ours, others): (Vec<_>, Vec<_>) =
             all.into_iter().partition(|child| child.group == group);
@@ -205,7 +237,7 @@ impl Context {
         if unfinished.count() > 0 {
             return Err(park(join, &others));
         }
-        self.ends(&ours).await
+        Ok(ours)
     }
 
     async fn ends(&self, children: &[Child]) -> Result<Vec<ChildResult>, Failure> {

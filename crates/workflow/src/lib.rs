@@ -3,7 +3,8 @@
 //! A [`Handler`] runs one attempt of a job. Inside it, [`Context::step`] runs
 //! a piece of work and stores what it returned; a later attempt gets the
 //! stored value instead of running the piece again. [`Context::fan_out`] does
-//! the same for many items side by side, with a bound, and joins them in order.
+//! the same for many items side by side, with a bound, and joins them in order;
+//! [`Context::parts`] keeps what a long piece of work has done so far.
 //!
 //! [`Context::children`] spawns jobs and joins their results, [`Context::signal`]
 //! gives a value from outside; a job that waits for either holds no slot.
@@ -33,6 +34,7 @@ mod fan_out;
 mod handler;
 mod journal;
 pub mod memory;
+mod parts;
 mod replay;
 mod signal;
 mod step;
@@ -43,13 +45,17 @@ pub use error::Failure;
 pub use handler::{BlockingHandler, Handler, Handlers, Runner};
 pub use journal::{Journal, JournalError};
 pub use lovage_core::attempt::JobError;
-pub use lovage_core::catalog::{Catalog, InputError, KindSpec};
+pub use lovage_core::catalog::{Catalog, CatalogError, InputError, KindSpec};
 pub use lovage_core::checkpoint::Checkpoint;
 pub use lovage_core::clock::{Clock, SystemClock};
+pub use lovage_core::error::BrokerError;
+pub use lovage_core::estimate::{Estimate, Estimator, StepEstimate};
 pub use lovage_core::event::NewEvent;
 pub use lovage_core::id::{JobId, Kind};
 pub use lovage_core::job::Child;
 pub use lovage_core::job::{NewJob, Progress};
+pub use lovage_core::limiter;
 pub use lovage_core::payload::Payload;
 pub use lovage_core::retry::Backoff;
 pub use lovage_core::status::{Join, Status, WaitReason};
+pub use parts::Parts;

@@ -157,7 +157,7 @@ pub(crate) struct Opened {
     begun: Instant,
 }
 
-fn stored_form(name: &str, value: &impl Serialize) -> Result<Payload, Failure> {
+pub(crate) fn stored_form(name: &str, value: &impl Serialize) -> Result<Payload, Failure> {
     Payload::of(value).map_err(|error| {
         Failure::give_up(
             "step_value",

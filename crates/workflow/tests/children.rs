@@ -207,3 +207,30 @@ async fn a_stopped_attempt_spawns_nothing() {
     assert_eq!(read(context, 1, Join::All).await, Err(Failure::Stopped));
     assert!(journal.spawned().is_empty());
 }
+
+#[tokio::test]
+async fn each_child_is_read_by_itself_and_nothing_is_kept() {
+    let journal = Arc::new(MemoryJournal::default());
+    let lengths = async |journal: &Arc<MemoryJournal>| {
+        let read = |id, end: ChildResult| (id, end.map(|result| result.as_str().len()));
+        let context = journal.attempt(1, &());
+        context.each_child("pages", pages(2), read).await
+    };
+    assert!(matches!(
+        lengths(&journal).await,
+        Err(Failure::Park {
+            reason: WaitReason::Children(Join::All),
+            ..
+        })
+    ));
+    let children = ids(&journal);
+    journal.end(children[1], Err(flaky()));
+    assert!(matches!(lengths(&journal).await, Err(Failure::Park { .. })));
+    // Two of these would not fit into one checkpoint.
+    let large = "x".repeat(limits::CHECKPOINT_BYTES_MAX - 2);
+    journal.end(children[0], Ok(Payload::of(&large).unwrap()));
+    let ends = lengths(&journal).await.unwrap();
+    assert_eq!(ends[0], (children[0], Ok(limits::CHECKPOINT_BYTES_MAX)));
+    assert_eq!(ends[1].1.as_ref().unwrap_err().error, flaky());
+    assert!(journal.steps().is_empty());
+}

@@ -20,6 +20,7 @@ mod expiry;
 mod family;
 mod lease;
 mod limit;
+pub mod limiter;
 mod query;
 mod settle;
 mod signal;

@@ -1,5 +1,6 @@
-//! What the stand-in says when it is not scripted: a plan or a script, made
-//! from the words of the prompt by fixed rules.
+//! What the stand-in says when it is not scripted: a plan, a script, one of
+//! several analyses or a revised story, made from the words of the prompt by
+//! fixed rules.
 
 use std::collections::HashMap;
 
@@ -18,23 +19,40 @@ pub(super) fn reply(request: &Value) -> String {
     if wants_plan(request) {
         return plan(topic(&user)).to_string();
     }
-    let script = script(&user);
-    // A request that holds the beginning of the script asks for the rest of it.
+    if user.contains("\nSENTENCES\n") {
+        return corrections(&user);
+    }
+    let text = revised(&user).unwrap_or_else(|| script(&user));
+    // A request that holds the beginning of the text asks for the rest of it.
     let begun = spoken(request, "assistant");
-    match script.strip_prefix(begun.trim_end()) {
+    match text.strip_prefix(begun.trim_end()) {
         Some(rest) if !rest.trim().is_empty() => rest.trim_start().to_owned(),
-        _ => script,
+        _ => text,
     }
 }
 
-fn wants_plan(request: &Value) -> bool {
+/// The text of a prompt that has one to revise, between tags `<text-…>`. An edit
+/// request `replace A with B` is done; any other adds a sentence at the end.
+fn revised(user: &str) -> Option<String> {
+    let (_, tagged) = user.split_once("\n<text-")?;
+    let (mark, rest) = tagged.split_once(">\n")?;
+    let (text, _) = rest.split_once(&format!("\n</text-{mark}>"))?;
+    let asked = user.lines().nth(1).unwrap_or_default();
+    let replaced = asked.strip_prefix("replace ").and_then(|asked| {
+        let (old, new) = asked.split_once(" with ")?;
+        Some(text.replace(old, new))
+    });
+    Some(replaced.unwrap_or_else(|| format!("{text} It was changed as asked.")))
+}
+
+pub(super) fn wants_plan(request: &Value) -> bool {
     let prompt = request["messages"].to_string();
     !request["response_format"].is_null()
         || (prompt.contains("sections") && prompt.contains("queries"))
 }
 
 /// Everything one role has said.
-fn spoken(request: &Value, role: &str) -> String {
+pub(super) fn spoken(request: &Value, role: &str) -> String {
     let messages = request["messages"].as_array();
     let texts = messages.into_iter().flatten();
     let texts = texts.filter(|message| message["role"] == role);
@@ -130,7 +148,10 @@ struct Evidence {
 }
 
 fn script(user: &str) -> String {
-    let evidence = evidence(user);
+    let evidence = match user.split_once("\nANALYSES\n") {
+        Some((_, analyses)) => cited(analyses),
+        None => evidence(user),
+    };
     let mut used: HashMap<&str, usize> = HashMap::new();
     let mut sources = evidence.iter().cycle();
     let mut sections = Vec::new();
@@ -155,6 +176,22 @@ fn script(user: &str) -> String {
         sections.push(lines.join("\n"));
     }
     sections.join("\n\n") + "\n"
+}
+
+/// For each sentence under review, one that stands in the source it cites.
+fn corrections(user: &str) -> String {
+    let evidence = evidence(user);
+    let lines = user.lines().filter_map(|line| {
+        let (id, rest) = line.split_once(": ")?;
+        let cited = |source: &&Evidence| rest.contains(&format!("[{}]", source.id));
+        let number = id.strip_prefix('L')?;
+        let source = number
+            .parse::<u32>()
+            .ok()
+            .and(evidence.iter().find(cited))?;
+        Some(format!("{id}: {} [{}]", source.sentences[0], source.id))
+    });
+    lines.collect::<Vec<_>>().join("\n")
 }
 
 /// Headings the prompt asks for: lines `## …`, or `"heading": "…"` of an outline in JSON.
@@ -194,6 +231,26 @@ fn evidence(user: &str) -> Vec<Evidence> {
         // The title serves only where there is no passage.
         if source.sentences.len() > 1 {
             source.sentences.remove(0);
+        }
+    }
+    sources
+}
+
+/// The sentences of analyses by their first source: lines `sentence [S1][S2]`.
+fn cited(analyses: &str) -> Vec<Evidence> {
+    let mut sources: Vec<Evidence> = Vec::new();
+    for line in analyses.lines().map(str::trim) {
+        let Some((sentence, marks)) = line.split_once(" [S") else {
+            continue;
+        };
+        let digits = marks.split(']').next().unwrap_or_default();
+        let id = format!("S{digits}");
+        match sources.iter_mut().find(|source| source.id == id) {
+            Some(source) => source.sentences.push(sentence.to_owned()),
+            None => sources.push(Evidence {
+                id,
+                sentences: vec![sentence.to_owned()],
+            }),
         }
     }
     sources

@@ -6,7 +6,7 @@ use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use axum::{Json, http};
 use jiff::Timestamp;
-use lovage_client::wire::{EnqueueRequest, JobList, JobView, OnConflict, Problem};
+use lovage_client::wire::{EnqueueRequest, EstimateView, JobList, JobView, OnConflict, Problem};
 use lovage_core::broker::{CancelReply, Enqueued, RedriveReply};
 use lovage_core::clock;
 use lovage_core::id::JobId;
@@ -21,7 +21,7 @@ use crate::error::ApiError;
 use crate::params::{Params, Segment};
 use crate::state::State;
 use crate::wait::{self, Wait};
-use crate::{convert, idempotency, tag};
+use crate::{convert, estimate, idempotency, tag};
 
 /// Jobs of a page that names no limit.
 const LIMIT: usize = 50;
@@ -30,6 +30,7 @@ const LIMIT: usize = 50;
 #[utoipa::path(
     post, path = "/v1/jobs", tag = "jobs", operation_id = "enqueue_job", request_body = EnqueueRequest,
     params(
+        ("dry_run" = Option<bool>, Query, description = "`true` checks the job and answers what it will probably use, without enqueueing it"),
         ("Idempotency-Key" = Option<String>, Header, description = "Up to 200 bytes. The same key and body within 24 h give the first answer again."),
         ("traceparent" = Option<String>, Header, description = "W3C trace context, stored with the job."),
     ),
@@ -39,7 +40,9 @@ const LIMIT: usize = 50;
             ("Retry-After" = u32, description = "Seconds after which to poll"),
             ("Idempotency-Replayed" = Option<String>, description = "`true` when the key gave this answer before"),
         )),
-        (status = 200, body = JobView, description = "The unfinished job that holds the unique key (`on_conflict=return`)"),
+        (status = 200, description = "The unfinished job that holds the unique key (`on_conflict=return`); with `dry_run=true` the estimate", content(
+            (JobView = "application/json"), (EstimateView = "application/json"),
+        )),
         (status = 400, body = Problem, content_type = "application/problem+json", description = "Not JSON, or not UTF-8"),
         (status = 409, body = Problem, content_type = "application/problem+json", description = "The unique key is held, or the id is taken; see `existing_job_id`"),
         (status = 413, body = Problem, content_type = "application/problem+json", description = "Body or input too large"),
@@ -51,8 +54,14 @@ const LIMIT: usize = 50;
 pub(crate) async fn enqueue(
     Extract(state): Extract<State>,
     headers: HeaderMap,
+    mut params: Params,
     text: JsonText,
 ) -> Result<Response, ApiError> {
+    let dry_run = params.one("dry_run", "true or false", |text| text.parse().ok());
+    params.finish()?;
+    if dry_run == Some(true) {
+        return estimate::answer(&state, &headers, text).await;
+    }
     if state.draining.is_cancelled() {
         return Err(ApiError::Draining);
     }

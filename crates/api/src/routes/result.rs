@@ -1,6 +1,6 @@
 //! `/v1/jobs/{id}/result`: what a job gave, in a chosen format.
 
-use std::sync::Arc;
+use std::collections::BTreeSet;
 
 use axum::Json;
 use axum::extract::State as Extract;
@@ -9,24 +9,24 @@ use axum::response::{IntoResponse, Response};
 use lovage_client::wire::{JobView, Problem};
 use lovage_core::id::JobId;
 use lovage_core::job::Job;
-use lovage_core::payload::Payload;
 
 use crate::convert;
 use crate::error::ApiError;
-use crate::params::{Params, SHOWN_CHARS_MAX, Segment};
+use crate::params::{Params, Segment};
+use crate::render::{Chosen, JSON, choose, show};
 use crate::routes::jobs::poll_hint;
 use crate::state::State;
 use crate::wait::{self, Wait};
 
-/// The format every result has: the document as the handler gave it.
-const JSON: &str = "json";
+/// Where this is served, as the description names it.
+pub(crate) const PATH: &str = "/v1/jobs/{id}/result";
 
 /// The result of a job, at once or when it is over.
 #[utoipa::path(
     get, path = "/v1/jobs/{id}/result", tag = "jobs", operation_id = "get_result",
     params(
         ("id" = uuid::Uuid, Path),
-        ("format" = Option<String>, Query, description = "`json` (default) for every kind; `markdown`, `chat` and `graph` where the kind has them", example = "markdown"),
+        ("format" = Option<String>, Query, description = "`json` (default) for every kind; `all` for one JSON object with every format the kind has", example = "markdown"),
         ("wait" = Option<u32>, Query, minimum = 0, maximum = 60, description = "Seconds to wait for the job to be over"),
         ("Prefer" = Option<String>, Header, description = "`wait=30` does the same"),
     ),
@@ -40,7 +40,7 @@ const JSON: &str = "json";
         (status = 202, body = JobView, description = "Not over yet; the job", headers(("Retry-After" = u32, description = "Seconds after which to ask again"))),
         (status = 404, body = Problem, content_type = "application/problem+json", description = "Unknown id"),
         (status = 410, body = Problem, content_type = "application/problem+json", description = "No longer kept; see `expired_at`"),
-        (status = 422, body = Problem, content_type = "application/problem+json", description = "Unknown format, an id that is no UUID, or a wrong parameter"),
+        (status = 422, body = Problem, content_type = "application/problem+json", description = "Unknown format, a parameter that the format does not take, an id that is no UUID, or a wrong parameter"),
     )
 )]
 pub(crate) async fn get(
@@ -51,30 +51,30 @@ pub(crate) async fn get(
 ) -> Result<Response, ApiError> {
     let wait = Wait::of(&headers, &mut params);
     let format = params.text("format").unwrap_or_else(|| JSON.to_owned());
-    params.finish()?;
     let job = state.broker.get(&id).await?.ok_or(ApiError::JobUnknown)?;
-    check_format(&state, &job, &format)?;
+    // Refused before anybody waits for it.
+    let chosen = chosen(&state, &job, &format, params)?;
     let job = wait::until_final(&state, &id, wait).await?;
     let job = job.ok_or(ApiError::JobUnknown)?;
-    let mut response = answer(&state, &job, format).await?;
+    let mut response = answer(&state, &job, &chosen).await?;
     wait.confirm(response.headers_mut());
     Ok(response)
 }
 
-/// Refuses an unknown format before anybody waits for it.
-fn check_format(state: &State, job: &Job, format: &str) -> Result<(), ApiError> {
-    let mut known = vec![JSON];
-    known.extend(state.renderer.formats(job.kind.as_str()));
-    if known.contains(&format) {
-        return Ok(());
-    }
-    Err(ApiError::UnknownFormat {
-        got: format.chars().take(SHOWN_CHARS_MAX).collect(),
-        known: known.join(", "),
-    })
+/// The format asked for, and the parameters it takes.
+fn chosen(state: &State, job: &Job, format: &str, mut params: Params) -> Result<Chosen, ApiError> {
+    let formats = state.renderer.formats(job.kind.as_str());
+    let options = formats.iter().flat_map(|spec| &spec.options);
+    let names: BTreeSet<&str> = options.map(|option| option.name).collect();
+    let given: Vec<(String, String)> = names
+        .into_iter()
+        .filter_map(|name| Some((name.to_owned(), params.text(name)?)))
+        .collect();
+    params.finish()?;
+    Ok(choose(&formats, format, &given)?)
 }
 
-async fn answer(state: &State, job: &Job, format: String) -> Result<Response, ApiError> {
+async fn answer(state: &State, job: &Job, chosen: &Chosen) -> Result<Response, ApiError> {
     if !job.status.is_final() {
         let headers = [
             (header::LOCATION, convert::path(&job.id)),
@@ -87,32 +87,14 @@ async fn answer(state: &State, job: &Job, format: String) -> Result<Response, Ap
         return Err(ApiError::ResultExpired(until));
     }
     let mut response = match &job.result {
-        Some(result) if format == JSON => {
-            let json = [(header::CONTENT_TYPE, "application/json")];
-            (json, result.as_str().to_owned()).into_response()
+        Some(result) => {
+            let shown = show(&state.renderer, job.kind.as_str(), result, chosen).await?;
+            let content_type = [(header::CONTENT_TYPE, shown.content_type)];
+            (content_type, shown.body).into_response()
         }
-        Some(result) => rendered(state, job, result, format).await?,
         None => Json(convert::no_result(job)).into_response(),
     };
     let value = HeaderValue::from_static(job.status.as_str());
     response.headers_mut().insert("x-job-state", value);
     Ok(response)
-}
-
-async fn rendered(
-    state: &State,
-    job: &Job,
-    result: &Payload,
-    format: String,
-) -> Result<Response, ApiError> {
-    let renderer = Arc::clone(&state.renderer);
-    let (kind, result) = (job.kind.clone(), result.clone());
-    let task =
-        tokio::task::spawn_blocking(move || renderer.render(kind.as_str(), &result, &format));
-    let rendered = task.await.map_err(|_| ApiError::Panicked)?;
-    let rendered = rendered
-        .ok_or_else(|| ApiError::NotRendered("the format is listed but not made".to_owned()))?
-        .map_err(ApiError::NotRendered)?;
-    let content_type = [(header::CONTENT_TYPE, rendered.content_type)];
-    Ok((content_type, rendered.body).into_response())
 }

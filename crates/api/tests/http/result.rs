@@ -60,17 +60,69 @@ async fn a_result_is_given_as_the_handler_gave_it_or_rendered() {
 }
 
 #[tokio::test]
-async fn an_unknown_format_is_refused_with_the_known_ones_even_before_the_end() {
+async fn every_format_comes_in_one_object_with_json_as_json() {
+    let server = Server::start().await;
+    let claimed = server.running().await;
+    let result = "{ \"title\": \"Tides\", \"n\": 1.50 }";
+    server.store.settle(&claimed, done(result)).await;
+    for (options, mark) in [("", ""), ("&loud=yes", "!"), ("&loud=no", "")] {
+        let path = format!("/v1/jobs/{}/result?format=all{options}", claimed.job.id);
+        let response = server.get(&path).await;
+        assert_eq!(header(&response, "content-type"), "application/json");
+        assert_eq!(header(&response, "x-job-state"), "succeeded");
+        let expected = format!(
+            r##"{{"json":{result},"markdown":"# Tides{mark}\n","letters":{{"letters": 5.0}}}}"##
+        );
+        assert_eq!(response.text().await.unwrap(), expected);
+    }
+}
+
+#[tokio::test]
+async fn what_a_format_does_not_take_is_refused_even_before_the_end() {
     let server = Server::start().await;
     let job = server.enqueue().await;
-    let response = server
-        .get(&format!("{}?format=pdf&wait=60", job.links.result))
-        .await;
-    assert_eq!(response.status(), 422);
-    let problem = problem(response).await;
-    assert_eq!(problem.code, "unknown_format");
-    let said = "there is no format \"pdf\" of this result; there is json, markdown";
-    assert_eq!(errors(&problem), [("format", said)]);
+    let nowhere =
+        "expected a parameter of this path, see /openapi.json; there is none of this name";
+    for (query, code, parameter, said) in [
+        (
+            "format=pdf",
+            "unknown_format",
+            "format",
+            "there is no format \"pdf\" of this result; there is json, markdown, letters, all",
+        ),
+        (
+            "format=letters&loud=yes",
+            "invalid_request",
+            "loud",
+            "expected with format markdown or all only, got it with format letters",
+        ),
+        (
+            "loud=yes",
+            "invalid_request",
+            "loud",
+            "expected with format markdown or all only, got it with format json",
+        ),
+        (
+            "format=markdown&loud=very",
+            "invalid_request",
+            "loud",
+            "expected one of no, yes, got \"very\"",
+        ),
+        (
+            "format=markdown&loud=no&loud=no",
+            "invalid_request",
+            "loud",
+            "expected once, got 2 times",
+        ),
+        ("format=markdown&for=d3", "invalid_request", "for", nowhere),
+    ] {
+        let path = format!("{}?{query}&wait=60", job.links.result);
+        let response = server.get(&path).await;
+        assert_eq!(response.status(), 422, "{query}");
+        let problem = problem(response).await;
+        assert_eq!(problem.code, code, "{query}");
+        assert_eq!(errors(&problem), [(parameter, said)], "{query}");
+    }
 }
 
 #[tokio::test]
@@ -143,10 +195,12 @@ async fn a_result_that_cannot_be_rendered_is_our_failure_and_leaks_nothing() {
     let server = Server::start().await;
     let claimed = server.running().await;
     server.store.settle(&claimed, done("{}")).await;
-    let path = format!("/v1/jobs/{}/result?format=markdown", claimed.job.id);
-    let response = server.get(&path).await;
-    assert_eq!(response.status(), 500);
-    let problem = problem(response).await;
-    assert_eq!(problem.code, "render_failed");
-    assert!(!problem.to_string().contains("secret"));
+    for format in ["markdown", "all"] {
+        let path = format!("/v1/jobs/{}/result?format={format}", claimed.job.id);
+        let response = server.get(&path).await;
+        assert_eq!(response.status(), 500);
+        let problem = problem(response).await;
+        assert_eq!(problem.code, "render_failed");
+        assert!(!problem.to_string().contains("secret"));
+    }
 }

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use lovage_api::{ApiConfig, Render, Rendered, State, serve};
+use lovage_api::{ApiConfig, FormatSpec, OptionSpec, Render, Rendered, State, serve};
 use lovage_client::Client;
 use lovage_client::wire::{EnqueueRequest, JobView, Problem};
 use lovage_core::broker::{Broker, Claimed};
@@ -214,35 +214,61 @@ fn check_topic(input: &Value) -> Result<(), Vec<InputError>> {
     }])
 }
 
-/// Shows a result as a headline.
+/// Shows a result as a headline, which may be loud, or as its letters counted.
 struct Headline;
 
+const LOUD: OptionSpec = OptionSpec {
+    name: "loud",
+    values: &["no", "yes"],
+};
+
 impl Render for Headline {
-    fn formats(&self, kind: &str) -> Vec<&'static str> {
+    fn formats(&self, kind: &str) -> Vec<FormatSpec> {
+        let spec = |name, options: &[OptionSpec]| FormatSpec {
+            name,
+            options: options.to_vec(),
+        };
         if kind == "script.generate" {
-            vec!["markdown"]
+            vec![spec("markdown", &[LOUD]), spec("letters", &[])]
         } else {
             Vec::new()
         }
     }
 
-    fn render(&self, _: &str, result: &Payload, format: &str) -> Option<Result<Rendered, String>> {
-        let title: Value = result.read().unwrap();
-        (format == "markdown").then(|| match title["title"].as_str() {
-            Some(title) => Ok(Rendered {
-                content_type: "text/markdown; charset=utf-8".to_owned(),
-                body: format!("# {title}\n").into_bytes(),
-            }),
-            None => Err("no title, and a secret".to_owned()),
-        })
+    fn render(
+        &self,
+        _: &str,
+        result: &Payload,
+        format: &str,
+        options: &[(&str, &str)],
+    ) -> Option<Result<Rendered, String>> {
+        let result: Value = result.read().unwrap();
+        let Some(title) = result["title"].as_str() else {
+            return Some(Err("no title, and a secret".to_owned()));
+        };
+        let mark = if options.contains(&("loud", "yes")) {
+            "!"
+        } else {
+            ""
+        };
+        let (content_type, body) = match format {
+            "markdown" => ("text/markdown; charset=utf-8", format!("# {title}{mark}\n")),
+            "letters" => (
+                "application/json",
+                format!("{{\"letters\": {}.0}}", title.len()),
+            ),
+            _ => return None,
+        };
+        let content_type = content_type.to_owned();
+        Some(Ok(Rendered { content_type, body }))
     }
 
-    fn image(&self, checkpoints: &[Checkpoint], id: &str) -> Option<Rendered> {
+    fn image(&self, checkpoints: &[Checkpoint], id: &str) -> Option<Image> {
         let stored = checkpoints
             .iter()
             .find(|one| one.step == format!("image-{id}"))?;
-        Some(Rendered {
-            content_type: "image/jpeg".to_owned(),
+        Some(Image {
+            content_type: "image/jpeg",
             body: stored.value.as_str().as_bytes().to_vec(),
         })
     }

@@ -8,6 +8,7 @@ pub(crate) mod enqueue;
 pub(crate) mod events;
 pub(crate) mod extend;
 pub(crate) mod limit;
+pub(crate) mod limiter;
 pub(crate) mod list;
 pub(crate) mod pause;
 pub(crate) mod prune;

@@ -9,6 +9,7 @@ pub(crate) mod enqueue;
 pub(crate) mod events;
 pub(crate) mod extend;
 pub(crate) mod limit;
+pub(crate) mod limiter;
 pub(crate) mod promote;
 pub(crate) mod prune;
 pub(crate) mod query;

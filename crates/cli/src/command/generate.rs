@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use lovage_api::{Chosen, Render, choose, show};
 use lovage_core::broker::{Broker, Enqueued, RedriveReply};
 use lovage_core::error::BrokerError;
 use lovage_core::id::JobId;
@@ -9,7 +10,6 @@ use lovage_core::job::{Job, NewJob};
 use lovage_core::limits;
 use lovage_core::payload::Payload;
 use lovage_core::status::Status;
-use lovage_pipeline::render::{self, Format};
 use lovage_pipeline::script::types::{ResultStatus, ScriptResult};
 use lovage_pipeline::script::{self, request};
 use serde_json::json;
@@ -18,11 +18,11 @@ use tokio_util::sync::CancellationToken;
 use super::api::stopped;
 use super::{Flag, given, worker};
 use crate::args::Generate;
-use crate::compose;
+use crate::compose::{self, KindRender, Store};
 use crate::config::Settings;
 use crate::exit::{self, Exit};
-use crate::view::out;
 use crate::view::steps::Steps;
+use crate::view::{out, table};
 
 /// Jobs of this command wait apart from those of a server on the same store.
 const QUEUE: &str = "generate";
@@ -33,37 +33,41 @@ pub(crate) fn flags(args: &Generate) -> Vec<Flag> {
 
 pub(crate) async fn run(args: &Generate, settings: Settings) -> Result<(), Exit> {
     crate::telemetry::init_quiet(&settings.log);
+    let renderer: Arc<dyn Render> = Arc::new(KindRender(compose::kinds()));
+    let formats = renderer.formats(script::KIND);
+    let chosen = choose(&formats, &args.output, &args.graph.given())
+        .map_err(|unshown| Exit::new(exit::USAGE, unshown.to_string()))?;
     let input = args
         .topic
         .as_deref()
         .map(|topic| input(args, topic))
         .transpose()?;
-    let broker = compose::embedded(&settings).await?;
+    if let Some(input) = input.as_ref().filter(|_| args.dry_run) {
+        return estimate(args, &settings, input);
+    }
+    let store = compose::embedded(&settings).await?;
+    let broker = store.broker.as_ref();
     let id = match (args.resume, input) {
-        (Some(id), _) => resume(broker.as_ref(), &settings, id.into()).await?,
-        (None, Some(input)) => enqueue(broker.as_ref(), &settings, input).await?,
+        (Some(id), _) => resume(broker, &settings, id.into()).await?,
+        (None, Some(input)) => enqueue(broker, &settings, input).await?,
         (None, None) => return Err(Exit::new(exit::USAGE, "expected a topic, or --resume ID")),
     };
-    let job = run_job(&settings, broker, id)
+    let job = run_job(&settings, &store, id)
         .await
         .map_err(|exit| exit.with_hint(&resume_hint(id)))?;
-    let format = args
-        .output
-        .as_str()
-        .parse()
-        .expect("both name the same formats");
-    print(&job, format)
+    print(&job, &renderer, &chosen).await
 }
 
 /// Runs a worker on the job's queue until the job is final.
-async fn run_job(settings: &Settings, broker: Arc<dyn Broker>, id: JobId) -> Result<Job, Exit> {
-    let queue = get(broker.as_ref(), id).await?.asked.queue;
-    let worker = compose::worker(settings, broker.clone(), vec![queue])?;
+async fn run_job(settings: &Settings, store: &Store, id: JobId) -> Result<Job, Exit> {
+    let broker = store.broker.as_ref();
+    let queue = get(broker, id).await?.asked.queue;
+    let worker = compose::worker(settings, store, vec![queue])?;
     let stop = CancellationToken::new();
     let mut working = tokio::spawn(worker.run(stop.clone().cancelled_owned()));
     let followed = tokio::select! {
-        job = follow(broker.as_ref(), id) => job,
-        told = stopped() => interrupt(broker.as_ref(), settings, id, told).await,
+        job = follow(broker, id) => job,
+        told = stopped() => interrupt(broker, settings, id, told).await,
         ended = &mut working => {
             worker::ended(ended)?;
             return Err(Exit::new(exit::ERROR, "the worker ended before the job"));
@@ -98,7 +102,19 @@ fn store(error: BrokerError) -> Exit {
 }
 
 fn input(args: &Generate, topic: &str) -> Result<Payload, Exit> {
-    let input = json!({ "topic": topic, "type": args.script_type.as_str(), "language": args.lang.as_str() });
+    let wishes = &args.wishes;
+    let mut input = json!({
+        "topic": topic, "type": args.script_type.as_str(), "language": args.lang.as_str(),
+        "length": { "seconds": wishes.seconds, "words": wishes.words },
+        "tone": wishes.tone, "audience": wishes.audience,
+        "budget": {
+            "max_tokens": wishes.max_tokens, "max_cost_usd": wishes.max_cost,
+            "deadline_s": wishes.deadline,
+        },
+    });
+    if let Some(since) = &wishes.since {
+        input["since"] = json!(since);
+    }
     let request = request::parse(&input).map_err(|wrong| {
         let wrong: Vec<_> = wrong
             .iter()
@@ -107,6 +123,26 @@ fn input(args: &Generate, topic: &str) -> Result<Payload, Exit> {
         Exit::new(exit::USAGE, wrong.join("; "))
     })?;
     Payload::of(&request).map_err(|error| Exit::because("the request has no JSON form", &error))
+}
+
+/// Prints what a script will probably use, without a store.
+fn estimate(args: &Generate, settings: &Settings, input: &Payload) -> Result<(), Exit> {
+    let kinds = compose::kinds().priced(settings.llm.price);
+    let entry = kinds.get(script::KIND).expect("the kind is a standard one");
+    let of = entry
+        .spec
+        .estimate
+        .as_ref()
+        .expect("the kind has an estimate");
+    let input = input
+        .read()
+        .map_err(|error| Exit::because("the request has no JSON form", &error))?;
+    let view = lovage_api::estimate_view(script::KIND.to_owned(), of(&input));
+    if args.output == "json" {
+        out::json(&view)
+    } else {
+        out::print(table::estimate(&view))
+    }
 }
 
 /// The same checks and defaults as over HTTP, in a queue of its own.
@@ -185,8 +221,8 @@ async fn get(broker: &dyn Broker, id: JobId) -> Result<Job, Exit> {
         .ok_or_else(|| Exit::new(exit::ERROR, format!("job {id} is gone")))
 }
 
-fn print(job: &Job, format: Format) -> Result<(), Exit> {
-    let Some(result) = &job.result else {
+async fn print(job: &Job, renderer: &Arc<dyn Render>, chosen: &Chosen) -> Result<(), Exit> {
+    let Some(payload) = &job.result else {
         let error = job
             .error
             .as_ref()
@@ -196,13 +232,19 @@ fn print(job: &Job, format: Format) -> Result<(), Exit> {
             format!("{error}; {}", resume_hint(job.id)),
         ));
     };
-    let result: ScriptResult = result
+    let result: ScriptResult = payload
         .read()
         .map_err(|error| Exit::because("the result cannot be read", &error))?;
     for warning in &result.warnings {
         eprintln!("lovage: {}: {}", warning.code, warning.detail);
     }
-    out::print(render::render(&result, format))?;
+    if chosen.is_json() {
+        out::json(&result)?; // with its lines broken, for a person
+    } else {
+        let shown = show(renderer, script::KIND, payload, chosen).await;
+        let shown = shown.map_err(|unshown| Exit::new(exit::ERROR, unshown.to_string()))?;
+        out::print(shown.body)?;
+    }
     match result.status {
         ResultStatus::Ok | ResultStatus::Degraded => Ok(()),
         ResultStatus::InsufficientSources => Err(insufficient(&result)),

@@ -9,18 +9,23 @@ mod dead;
 mod document;
 mod enqueue;
 mod generate;
+mod kinds;
+mod limit;
 mod list;
 mod queue;
 mod remote;
 mod result;
 mod server;
+mod sources;
 mod up;
 mod watch;
 mod worker;
 
 use lovage_core::error::chain;
 
+use crate::args::limit::LimitAction;
 use crate::args::queue::{DeadAction, QueueAction};
+use crate::args::sources::SourcesAction;
 use crate::args::{Cli, Command, ConfigAction};
 use crate::config::{Settings, Sources};
 use crate::exit::{self, Exit};
@@ -42,16 +47,24 @@ pub(crate) async fn run(cli: Cli) -> Result<(), Exit> {
         Command::Cancel(args) => remote::cancel(&args).await,
         Command::Retry(args) => remote::retry(&args).await,
         Command::Signal(args) => remote::signal(&args).await,
+        Command::Kinds(args) => kinds::run(&args),
         Command::Queue { action } => match action {
             QueueAction::Ls(args) => queue::list(&args).await,
             QueueAction::Pause(args) => queue::pause(&args).await,
             QueueAction::Resume(args) => queue::resume(&args).await,
             QueueAction::Limit(args) => queue::limit(&args).await,
         },
+        Command::Limit { action } => match action {
+            LimitAction::Ls(args) => limit::list(&args).await,
+            LimitAction::Set(args) => limit::set(&args).await,
+        },
         Command::Dead { action } => match action {
             DeadAction::Ls(args) => dead::list(args).await,
             DeadAction::Redrive(args) => dead::redrive(&args).await,
         },
+        Command::Sources {
+            action: SourcesAction::Check(args),
+        } => sources::check(&args, &load(Vec::new())?).await,
         Command::Bench(args) => bench::run(&args).await,
         Command::BenchPart(args) => bench::part::run(&args).await,
         Command::Chaos(args) => chaos::run(args).await,

@@ -9,7 +9,7 @@ use crate::view::out;
 
 pub(crate) async fn run(args: &ResultOf) -> Result<(), Exit> {
     let result = client(&args.server)?
-        .result(args.id, args.output.as_str())
+        .result_with(args.id, &args.output, &args.graph.given())
         .await
         .map_err(refused)?;
     match result {

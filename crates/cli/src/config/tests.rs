@@ -418,6 +418,10 @@ fn every_key_refuses_a_wrong_type_and_a_senseless_value() {
         "llm.timeout_s = 0",
         "llm.idle_timeout_s = 0",
         "research.source = \"web\"",
+        "research.sources.gdelt = 1",
+        "research.keys.brave = 1",
+        "research.addresses.gdelt = \"\"",
+        "research.addresses.searxng = \"https://me@host\"",
         "research.feeds = [\"feed.xml\"]",
         "research.concurrency = 0",
         "research.host_pause_ms = -1",
@@ -441,9 +445,17 @@ fn values_at_odds_with_each_other_are_refused() {
          (from test.toml line 3)"
     );
     assert_eq!(
-        refusal(load_file("research.source = \"live\"")),
-        "research.source must be \"auto\" or \"sample\" while research.feeds is empty, \
+        refusal(load_file(
+            "research.source = \"live\"\n[research.sources]\n\
+             gdelt = false\nhacker_news = false\nwikipedia = false"
+        )),
+        "research.source must be \"auto\" or \"sample\" while there are no feeds and no services, \
          got \"live\" (from test.toml line 1)"
+    );
+    assert_eq!(
+        refusal(load_file("[research.keys]\nnaver_id = \"hunter2\"")),
+        "research.keys.naver_secret must be set too, as naver needs all its keys, \
+         got \"\" (from the defaults)"
     );
 }
 

@@ -1,5 +1,6 @@
 //! The offline planner: a fixed outline per type, five queries.
 
+use crate::script::length;
 use crate::script::types::{
     Language, OutlineSection, Plan, PlannedQuery, ScriptRequest, ScriptType,
 };
@@ -62,7 +63,7 @@ const NEXT: Template = (
 pub fn plan(request: &ScriptRequest) -> Plan {
     let language = request.language.resolve(&request.topic);
     let column = usize::from(language != Language::Ko);
-    let sections = outline(request.script_type)
+    let mut sections: Vec<OutlineSection> = outline(request.script_type)
         .iter()
         .map(|((id, headings, goals), sentences)| OutlineSection {
             id: (*id).to_owned(),
@@ -71,6 +72,9 @@ pub fn plan(request: &ScriptRequest) -> Plan {
             target_words: sentences * words_per_sentence(language),
         })
         .collect();
+    if let Some(words) = length::wished(request, language) {
+        length::fit(&mut sections, words);
+    }
     let angle = [
         "사실, 숫자, 서로 다른 의견을 차례로 본다",
         "Facts, figures and differing views, in turn",
@@ -90,12 +94,19 @@ pub(crate) fn sentences(section: &OutlineSection, language: Language) -> usize {
     ((section.target_words + words / 2) / words).max(1) as usize
 }
 
-/// How many sentences a script of this type has.
-pub(crate) fn sentences_total(script_type: ScriptType) -> usize {
-    outline(script_type)
-        .iter()
-        .map(|(_, sentences)| *sentences as usize)
-        .sum()
+/// How many sentences a script has: as many as fill the length asked for, else
+/// what is usual for its type.
+pub(crate) fn sentences_total(request: &ScriptRequest, language: Language) -> usize {
+    let wished = length::wished(request, language);
+    let usual = || {
+        outline(request.script_type)
+            .iter()
+            .map(|(_, count)| count)
+            .sum()
+    };
+    let per_sentence = words_per_sentence(language);
+    let total = wished.map_or_else(usual, |words| (words + per_sentence / 2) / per_sentence);
+    total.max(1) as usize
 }
 
 fn words_per_sentence(language: Language) -> u32 {

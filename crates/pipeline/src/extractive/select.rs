@@ -9,8 +9,7 @@ use super::score::{Candidate, Pool};
 
 /// Sentences more alike than this say the same thing.
 const REDUNDANT_COSINE: f64 = 0.55;
-/// Sentences copied from one source before others are preferred outright:
-/// a digest, not a reprint.
+/// Sentences copied from one source: a digest, not a reprint.
 const PER_SOURCE_MAX: usize = 5;
 /// How much fitting the section counts beside the sentence's own score.
 const FIT_WEIGHT: f64 = 0.20;
@@ -21,11 +20,13 @@ const SAME_SOURCE_WEIGHT: f64 = 0.03;
 
 /// For each section the chosen candidates, in the order chosen. `budgets`
 /// says how many sentences each section may have; a candidate is chosen at
-/// most once.
+/// most once. A source gives no more than its share; where it is `ours` it
+/// gives more before a section stays empty.
 pub(crate) fn select(
     pool: &Pool<'_>,
     sections: &[OutlineSection],
     budgets: &[usize],
+    ours: bool,
 ) -> Vec<Vec<usize>> {
     let mut choice = Choice {
         pool,
@@ -36,11 +37,12 @@ pub(crate) fn select(
     let mut rarest_first: Vec<usize> = (0..sections.len()).collect();
     rarest_first.sort_by_key(|section| Part::of(&sections[*section]));
     choice.open(sections);
-    for need in [
+    let needs = [
         Need::SOME_SIGN,
         Need::NOTHING,
         Need::NOT_EVEN_A_FRESH_SOURCE,
-    ] {
+    ];
+    for need in needs.into_iter().filter(|need| need.fresh_source || ours) {
         for section in &rarest_first {
             // A sentence each, before anybody has a second one.
             if choice.chosen[*section].is_empty() {

@@ -5,8 +5,8 @@ use jiff::civil::Date;
 
 use crate::script::hangul::mostly_hangul;
 use crate::script::types::{
-    Article, Check, Citation, Dossier, Language, Line, Origin, OutlineSection, Plan, Script,
-    ScriptRequest, ScriptType, Section, Source,
+    Article, Check, Citation, Corpus, Dossier, Language, Line, Origin, OutlineSection, Plan,
+    Script, ScriptRequest, ScriptType, Section, Source,
 };
 
 use super::plan::{sentences, sentences_total};
@@ -21,8 +21,10 @@ use super::select::select;
 pub fn write(request: &ScriptRequest, plan: &Plan, dossier: &Dossier, now: Timestamp) -> Script {
     let articles = in_language(usable(&[&request.topic], dossier), plan.language);
     let pool = Pool::new(&request.topic, &articles, now);
-    let budgets = budgets(plan, sentences_total(request.script_type));
-    let chosen = select(&pool, &plan.sections, &budgets);
+    let budgets = budgets(plan, sentences_total(request, plan.language));
+    // What others wrote is quoted in moderation, however few they are.
+    let ours = dossier.corpus == Corpus::Sample;
+    let chosen = select(&pool, &plan.sections, &budgets, ours);
     let attributed = request.script_type != ScriptType::Short;
     let sections = plan
         .sections

@@ -1,6 +1,7 @@
 //! Counting what calls spend.
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use async_trait::async_trait;
 
@@ -13,6 +14,29 @@ pub struct Spent {
     pub calls: u32,
     /// Their tokens.
     pub usage: TokenUsage,
+    /// What they waited for before they were made.
+    pub queued: Queued,
+}
+
+/// How calls came past the limits that all workers share.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Queued {
+    /// Time they were held back by the limits; no part of the time of the calls.
+    pub waited: Duration,
+    /// How many were admitted by this worker alone, under its part of the
+    /// limits, because the store did not answer.
+    pub alone: u32,
+}
+
+impl Queued {
+    /// Both together.
+    #[must_use]
+    pub fn plus(self, other: Queued) -> Queued {
+        Queued {
+            waited: self.waited.saturating_add(other.waited),
+            alone: self.alone.saturating_add(other.alone),
+        }
+    }
 }
 
 impl Spent {
@@ -45,11 +69,13 @@ impl Metered {
     }
 
     fn count(&self, outcome: &Result<ChatResponse, LlmError>) {
-        let (calls, usage) = match outcome {
-            Ok(response) => (response.calls, response.usage),
-            Err(error) => (error.spent.calls, error.spent.usage),
+        let (calls, usage, queued) = match outcome {
+            Ok(response) => (response.calls, response.usage, response.queued),
+            Err(error) => (error.spent.calls, error.spent.usage, error.spent.queued),
         };
-        self.total().add(calls, usage);
+        let mut total = self.total();
+        total.add(calls, usage);
+        total.queued = total.queued.plus(queued);
     }
 
     fn total(&self) -> MutexGuard<'_, Spent> {

@@ -4,6 +4,7 @@
 //! It retries, waits and steps down to what a model supports by itself; what
 //! comes back as an [`LlmError`] is for the caller to decide, by its kind.
 
+mod admission;
 mod classify;
 pub mod estimate;
 mod incoming;
@@ -21,7 +22,7 @@ mod wire;
 pub use crate::secret::Secret;
 pub use classify::classify;
 pub use estimate::tokens_estimate;
-pub use metered::{Metered, Spent};
+pub use metered::{Metered, Queued, Spent};
 pub use openai::{CALLS_IN_FLIGHT, OpenAi, OpenAiConfig, SetupError};
 pub use price::Price;
 pub use retry::{Decision, PARK_AFTER, RETRY_AFTER_MAX, RetryPolicy, decide};
@@ -105,6 +106,8 @@ pub struct ChatResponse {
     pub model: Option<String>,
     /// Calls made for this answer, retries included.
     pub calls: u32,
+    /// What they waited for before they were made.
+    pub queued: Queued,
 }
 
 /// Tokens of one or more calls; `None` is unknown.
@@ -141,6 +144,14 @@ pub trait Sink: Send + Sync {
     fn delta(&self, text: &str);
     /// Drop everything received so far: the answer starts anew.
     fn reset(&self);
+    /// Whether an answer that breaks half way is handed back, in the error's
+    /// `partial`, instead of being begun and paid for anew.
+    fn keeps_partial(&self) -> bool {
+        false
+    }
+    /// The call is held back for this long by a limit of all workers: by its
+    /// `rpm`, `tpm`, `concurrency`, `budget` or a `cooldown` of the provider.
+    fn waiting(&self, _time: Duration, _why: &'static str) {}
 }
 
 /// A language model.
@@ -157,7 +168,8 @@ pub trait Llm: Send + Sync {
     async fn complete(&self, request: &ChatRequest) -> Result<ChatResponse, LlmError>;
     /// As `complete`, handing on the text as it arrives.
     ///
-    /// When an answer breaks it is begun anew after `sink.reset()`. What the
+    /// When an answer breaks it is begun anew after `sink.reset()`, unless the
+    /// sink keeps what has come ([`Sink::keeps_partial`]). What the
     /// sink holds at the end is the text of the response (with a schema, the
     /// text in which the JSON was found), or the `partial` of the error.
     async fn stream(
@@ -181,6 +193,8 @@ pub struct LlmError {
     pub detail: String,
     /// How long the provider asked to wait, where it did.
     pub retry_after: Option<Duration>,
+    /// Which limit of ours held the call back, where it was one.
+    pub limit: Option<String>,
     /// HTTP status, where there was one.
     pub status: Option<u16>,
     /// What came of the answer before it broke or was cut; never empty.
@@ -196,6 +210,7 @@ impl LlmError {
             kind,
             detail: detail.into(),
             retry_after: None,
+            limit: None,
             status: None,
             partial: None,
             spent: Box::default(),
@@ -249,6 +264,19 @@ pub enum LlmErrorKind {
     NotFound,
     /// Another 4xx.
     BadRequest,
+    /// No call was made, or it was stopped: the job's own budget does not allow it.
+    Budget(Limit),
+}
+
+/// A bound that a job has of its own.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Limit {
+    /// Of tokens.
+    Tokens,
+    /// Of US dollars.
+    Cost,
+    /// Of time.
+    Deadline,
 }
 
 impl LlmErrorKind {
@@ -271,6 +299,9 @@ impl LlmErrorKind {
             LlmErrorKind::Auth => "auth",
             LlmErrorKind::NotFound => "not_found",
             LlmErrorKind::BadRequest => "bad_request",
+            LlmErrorKind::Budget(Limit::Tokens) => "budget_tokens",
+            LlmErrorKind::Budget(Limit::Cost) => "budget_cost",
+            LlmErrorKind::Budget(Limit::Deadline) => "deadline",
         }
     }
 
@@ -292,7 +323,8 @@ impl LlmErrorKind {
             | LlmErrorKind::BadOutput
             | LlmErrorKind::Auth
             | LlmErrorKind::NotFound
-            | LlmErrorKind::BadRequest => false,
+            | LlmErrorKind::BadRequest
+            | LlmErrorKind::Budget(_) => false,
         }
     }
 }

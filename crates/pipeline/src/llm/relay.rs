@@ -1,6 +1,7 @@
 //! Putting a streamed answer together, and handing it on as it grows.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use super::piece::{Piece, Reply};
 use super::think::ThinkFilter;
@@ -28,12 +29,24 @@ impl Relay {
         self.sink.is_some()
     }
 
+    /// Whether a broken answer goes back to whoever listens.
+    pub(crate) fn keeps_partial(&self) -> bool {
+        self.sink.as_ref().is_some_and(|sink| sink.keeps_partial())
+    }
+
     /// Takes back what was handed on.
     pub(crate) fn reset(&mut self) {
         if let Some(sink) = &self.sink
             && std::mem::take(&mut self.holds_text)
         {
             sink.reset();
+        }
+    }
+
+    /// Says that the call is held back.
+    pub(crate) fn waiting(&self, time: Duration, why: &'static str) {
+        if let Some(sink) = &self.sink {
+            sink.waiting(time, why);
         }
     }
 

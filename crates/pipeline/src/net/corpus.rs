@@ -5,6 +5,7 @@
 
 use std::collections::{HashMap, HashSet};
 use std::sync::LazyLock;
+use std::time::Duration;
 
 use async_trait::async_trait;
 use bytes::Bytes;
@@ -12,6 +13,7 @@ use include_dir::{Dir, include_dir};
 use serde::Deserialize;
 use url::Url;
 
+use super::limits::TOTAL_TIMEOUT;
 use super::{Fetch, FetchError, Page, Request};
 
 static FILES: Dir<'_> = include_dir!("$CARGO_MANIFEST_DIR/corpus");
@@ -45,7 +47,7 @@ const FEEDS: [(&str, &str, &str); 4] = [
 ];
 
 /// Pages that no feed names, for the ways a page can fail: address, file, status.
-const FAILING: [(&str, &str, u16); 4] = [
+const FAILING: [(&str, &str, u16); 6] = [
     (
         "https://dealwire.example/exclusive",
         "site/paywall.html",
@@ -58,6 +60,12 @@ const FAILING: [(&str, &str, u16); 4] = [
     ),
     ("https://shielded.example/story", "site/err.html", 403),
     ("https://checking.example/story", "site/err.html", 200),
+    (
+        "https://daily.hanbit.example/removed",
+        "site/removed.html",
+        404,
+    ),
+    (SLOW, "site/slow.html", 200),
 ];
 
 /// Charts that the pages show: address, file. Further images that they name
@@ -71,6 +79,9 @@ const IMAGES: [(&str, &str); 4] = [
     ),
     ("https://gridmonitor.example/img/en2.png", "img/en2.png"),
 ];
+/// A page whose server thinks for longer than anybody waits.
+const SLOW: &str = "https://slow.example/story";
+const SLOWNESS: Duration = Duration::from_secs(60);
 
 /// Topics that the sample covers.
 const TOPICS: [&str; 2] = ["한빛시 자율주행 심야버스", "Lumen Bay tidal battery"];
@@ -164,6 +175,11 @@ impl Fetch for CorpusFetcher {
         let mut key = url.clone();
         key.set_query(None);
         key.set_fragment(None);
+        if key.as_str() == SLOW {
+            tokio::time::timeout(TOTAL_TIMEOUT, tokio::time::sleep(SLOWNESS))
+                .await
+                .map_err(|_| FetchError::Timeout(TOTAL_TIMEOUT.as_secs()))?;
+        }
         let found = ANSWERS.get(key.as_str());
         let body = found.filter(|answer| answer.status < 300);
         if body.is_some_and(|answer| answer.body.len() > want.bytes_max()) {

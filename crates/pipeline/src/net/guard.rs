@@ -15,23 +15,38 @@ use futures_util::future::BoxFuture;
 use reqwest::dns::{Addrs, Name, Resolve, Resolving};
 use url::{Host, Url};
 
-use super::limits::URL_BYTES_MAX;
+use super::limits::{ADDRESSES_MAX, URL_BYTES_MAX};
 
 /// Ports that public web servers use.
 const PORTS: [u16; 4] = [80, 443, 8080, 8443];
 
 /// Suffixes that never lead to the public web: RFC 6761, 6762, 7686, 8375,
-/// and the names that private networks give themselves.
-const PRIVATE_SUFFIXES: [&str; 8] = [
+/// 9476, and the names that private networks and clusters give themselves.
+const PRIVATE_SUFFIXES: [&str; 15] = [
     "localhost",
     "local",
     "localdomain",
     "internal",
     "intranet",
+    "private",
+    "corp",
+    "home",
     "lan",
+    "svc",
     "home.arpa",
     "onion",
+    "alt",
+    "test",
+    "invalid",
 ];
+
+/// Longest name, and longest part of one between two dots (RFC 1035).
+const NAME_BYTES_MAX: usize = 253;
+const LABEL_BYTES_MAX: usize = 63;
+
+/// What Azure gives its machines for name service, health and secrets: a
+/// public address that answers inside a virtual machine only.
+const AZURE_INSIDE: Ipv4Addr = Ipv4Addr::new(168, 63, 129, 16);
 
 /// Why an address is not asked.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -90,7 +105,7 @@ impl PublicAddr {
 /// reachable, and the 6to4 relay range, which leads back into any of it.
 fn is_public_v4(ip: Ipv4Addr) -> bool {
     let [a, b, c, _] = ip.octets();
-    !matches!(
+    let special = matches!(
         (a, b, c),
         (0 | 10 | 127, _, _)
             | (100, 64..=127, _)
@@ -103,13 +118,18 @@ fn is_public_v4(ip: Ipv4Addr) -> bool {
             | (198, 51, 100)
             | (203, 0, 113)
             | (224..=255, _, _)
-    )
+    );
+    !special && ip != AZURE_INSIDE
 }
 
 /// Global unicast (2000::/3) without the protocol assignments (2001::/23:
 /// Teredo, benchmarking, ORCHID) and the documentation ranges. An address
-/// that carries an IPv4 one is judged by that.
+/// that carries an IPv4 one is judged by that; one that names an IPv4 host
+/// behind its network (ISATAP, RFC 5214) by both.
 fn is_public_v6(ip: Ipv6Addr) -> bool {
+    if isatap_v4(ip).is_some_and(|v4| !is_public_v4(v4)) {
+        return false;
+    }
     if let Some(v4) = embedded_v4(ip) {
         return is_public_v4(v4);
     }
@@ -123,17 +143,27 @@ fn is_public_v6(ip: Ipv6Addr) -> bool {
 /// The IPv4 address inside a mapped (::ffff:0:0/96), NAT64 (64:ff9b::/96) or
 /// 6to4 (2002::/16) address.
 fn embedded_v4(ip: Ipv6Addr) -> Option<Ipv4Addr> {
-    let from = |high: u16, low: u16| {
-        let [a, b] = high.to_be_bytes();
-        let [c, d] = low.to_be_bytes();
-        Some(Ipv4Addr::new(a, b, c, d))
-    };
     match ip.segments() {
-        [0, 0, 0, 0, 0, 0xffff, high, low] => from(high, low),
-        [0x64, 0xff9b, 0, 0, 0, 0, high, low] => from(high, low),
-        [0x2002, high, low, ..] => from(high, low),
+        [0, 0, 0, 0, 0, 0xffff, high, low] => Some(v4_of(high, low)),
+        [0x64, 0xff9b, 0, 0, 0, 0, high, low] => Some(v4_of(high, low)),
+        [0x2002, high, low, ..] => Some(v4_of(high, low)),
         _ => None,
     }
+}
+
+/// The IPv4 address at the end of an ISATAP one: `…:0:5efe:a.b.c.d`, the
+/// first of these with the universal bit or without.
+fn isatap_v4(ip: Ipv6Addr) -> Option<Ipv4Addr> {
+    match ip.segments() {
+        [.., 0 | 0x200, 0x5efe, high, low] => Some(v4_of(high, low)),
+        _ => None,
+    }
+}
+
+fn v4_of(high: u16, low: u16) -> Ipv4Addr {
+    let [a, b] = high.to_be_bytes();
+    let [c, d] = low.to_be_bytes();
+    Ipv4Addr::new(a, b, c, d)
 }
 
 /// Check an address before it is asked: scheme, credentials, port, host.
@@ -177,12 +207,19 @@ fn check_name(name: &str) -> Result<(), Refusal> {
         bare.strip_suffix(suffix)
             .is_some_and(|rest| rest.is_empty() || rest.ends_with('.'))
     });
-    let malformed = bare.split('.').any(str::is_empty);
+    let malformed = bare.len() > NAME_BYTES_MAX || !bare.split('.').all(is_label);
     let dotless = !bare.contains('.');
     if private || malformed || dotless {
         return Err(Refusal::Host(name.to_owned()));
     }
     Ok(())
+}
+
+/// Letters, digits and hyphens, as hosts are named; and the underscore, which
+/// some are though they should not be.
+fn is_label(label: &str) -> bool {
+    let named = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_');
+    (1..=LABEL_BYTES_MAX).contains(&label.len()) && label.bytes().all(named)
 }
 
 /// How the address of a hop was allowed, which decides how it is reached.
@@ -265,6 +302,7 @@ impl Resolve for PublicDns {
                 // Port 0 leaves the choice to the address that is asked.
                 public.push(SocketAddr::new(ip, 0));
             }
+            public.truncate(ADDRESSES_MAX);
             if public.is_empty() {
                 return Err(io::Error::from(io::ErrorKind::AddrNotAvailable).into());
             }

@@ -18,6 +18,9 @@ pub const DOWNLOADS: usize = 5;
 /// Longest address that is asked for.
 pub const URL_BYTES_MAX: usize = 2_048;
 
+/// Addresses of one name that are tried; the others are judged and left.
+pub const ADDRESSES_MAX: usize = 8;
+
 /// Decoded bytes of an article page.
 pub const HTML_BYTES_MAX: usize = 3_000_000;
 /// Decoded bytes of a feed.

@@ -32,7 +32,6 @@ struct State {
 
 /// A host's turn; the next one may come when this is dropped.
 pub(crate) struct Turn {
-    host: Arc<Host>,
     _slot: OwnedSemaphorePermit,
 }
 
@@ -69,7 +68,12 @@ impl Hosts {
         if host.is_off() {
             return Err(Off);
         }
-        Ok(Turn { host, _slot: slot })
+        Ok(Turn { _slot: slot })
+    }
+
+    /// A host refused: leave it alone for a while.
+    pub(crate) fn refused(&self, url: &Url) {
+        self.host(url).state().off_until = Some(Instant::now() + HOST_OFF);
     }
 
     fn host(&self, url: &Url) -> Arc<Host> {
@@ -111,13 +115,6 @@ impl Host {
     }
 }
 
-impl Turn {
-    /// The host refused: leave it alone for a while.
-    pub(crate) fn refused(&self) {
-        self.host.state().off_until = Some(Instant::now() + HOST_OFF);
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -156,11 +153,8 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn a_host_that_refused_is_left_alone_for_a_while() {
         let hosts = Hosts::new(Duration::ZERO);
-        hosts
-            .turn(&url(), None)
-            .await
-            .map(|turn| turn.refused())
-            .unwrap();
+        drop(hosts.turn(&url(), None).await.unwrap());
+        hosts.refused(&url());
         assert_eq!(hosts.turn(&url(), None).await.err(), Some(Off));
         tokio::time::advance(HOST_OFF).await;
         assert!(hosts.turn(&url(), None).await.is_ok());

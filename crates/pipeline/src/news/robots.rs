@@ -6,8 +6,11 @@ use std::time::Duration;
 
 use texting_robots::Robot;
 use tokio::sync::OnceCell;
+use tokio::time::Instant;
 use url::Url;
 
+use super::host::{Hosts, Off};
+use super::limits::{HOSTS_MAX, ROBOTS_FAILURE_KEPT, ROBOTS_KEPT};
 use crate::net::{Fetch, FetchError, Want};
 
 /// The name in robots.txt that addresses us.
@@ -22,10 +25,16 @@ enum Rules {
     Given(Robot),
 }
 
-/// Rules of the hosts of one research run, each asked once.
+/// Rules, and how long they hold.
+struct Kept {
+    rules: Rules,
+    until: Instant,
+}
+
+/// Rules of the hosts of one process, each asked once a day.
 #[derive(Default)]
 pub(crate) struct Robots {
-    hosts: Mutex<HashMap<String, Arc<OnceCell<Rules>>>>,
+    hosts: Mutex<HashMap<String, Arc<OnceCell<Kept>>>>,
 }
 
 /// What the rules say of one address.
@@ -37,37 +46,66 @@ pub(crate) struct Access {
 }
 
 impl Robots {
-    /// Whether an address may be read. Asks its host once per run.
-    pub(crate) async fn access(&self, fetch: &dyn Fetch, url: &Url) -> Access {
-        let cell = {
-            let mut hosts = self.hosts.lock().unwrap_or_else(PoisonError::into_inner);
-            let host = url.origin().ascii_serialization();
-            Arc::clone(hosts.entry(host).or_default())
+    /// Whether an address may be read. A host whose rules are not known yet
+    /// is asked for them when its turn has come.
+    ///
+    /// # Errors
+    /// When the host is left alone.
+    pub(crate) async fn access(
+        &self,
+        fetch: &dyn Fetch,
+        hosts: &Hosts,
+        url: &Url,
+    ) -> Result<Access, Off> {
+        let cell = self.cell(url);
+        let kept = cell.get_or_try_init(|| ask(fetch, hosts, url)).await?;
+        let (allowed, delay) = match &kept.rules {
+            Rules::Open => (true, None),
+            Rules::Unknown => (false, None),
+            Rules::Given(robot) => (robot.allowed(url.as_str()), robot.delay),
         };
-        match cell.get_or_init(|| ask(fetch, url)).await {
-            Rules::Open => Access {
-                allowed: true,
-                delay: None,
-            },
-            Rules::Unknown => Access {
-                allowed: false,
-                delay: None,
-            },
-            Rules::Given(robot) => Access {
-                allowed: robot.allowed(url.as_str()),
-                delay: robot
-                    .delay
-                    .and_then(|seconds| Duration::try_from_secs_f32(seconds).ok()),
-            },
+        Ok(Access {
+            allowed,
+            delay: delay.and_then(|seconds| Duration::try_from_secs_f32(seconds).ok()),
+        })
+    }
+
+    /// Where the rules of a host are kept: those that wait for one answer
+    /// share it.
+    fn cell(&self, url: &Url) -> Arc<OnceCell<Kept>> {
+        let host = url.origin().ascii_serialization();
+        let mut hosts = self.hosts.lock().unwrap_or_else(PoisonError::into_inner);
+        if hosts.len() >= HOSTS_MAX && !hosts.contains_key(&host) {
+            hosts.clear();
         }
+        let cell = hosts.entry(host).or_default();
+        if cell.get().is_some_and(|kept| kept.until <= Instant::now()) {
+            *cell = Arc::default();
+        }
+        Arc::clone(cell)
     }
 }
 
-async fn ask(fetch: &dyn Fetch, url: &Url) -> Rules {
-    let Ok(address) = url.join("/robots.txt") else {
-        return Rules::Unknown;
+async fn ask(fetch: &dyn Fetch, hosts: &Hosts, url: &Url) -> Result<Kept, Off> {
+    let rules = match url.join("/robots.txt") {
+        Ok(address) => {
+            let _turn = hosts.turn(&address, None).await?;
+            rules(fetch, &address).await
+        }
+        Err(_) => Rules::Unknown,
     };
-    match fetch.get(&address, Want::Robots).await {
+    let kept = match rules {
+        Rules::Unknown => ROBOTS_FAILURE_KEPT,
+        Rules::Open | Rules::Given(_) => ROBOTS_KEPT,
+    };
+    Ok(Kept {
+        rules,
+        until: Instant::now() + kept,
+    })
+}
+
+async fn rules(fetch: &dyn Fetch, address: &Url) -> Rules {
+    match fetch.get(address, Want::Robots).await {
         Ok(page) if (200..300).contains(&page.status) => {
             Robot::new(AGENT, &page.body).map_or(Rules::Unknown, Rules::Given)
         }
@@ -111,17 +149,66 @@ mod tests {
         }
     }
 
-    async fn access(answer: Result<(u16, &'static str), FetchError>, path: &str) -> Access {
-        let site = Site {
+    fn site(answer: Result<(u16, &'static str), FetchError>) -> Site {
+        Site {
             answer,
             asked: AtomicUsize::new(0),
-        };
-        let url = Url::parse("https://n.example").unwrap().join(path).unwrap();
-        let robots = Robots::default();
-        let first = robots.access(&site, &url).await;
-        assert_eq!(robots.access(&site, &url).await, first);
+        }
+    }
+
+    fn url(path: &str) -> Url {
+        Url::parse("https://n.example").unwrap().join(path).unwrap()
+    }
+
+    async fn access(answer: Result<(u16, &'static str), FetchError>, path: &str) -> Access {
+        let (site, hosts, robots) = (site(answer), Hosts::new(Duration::ZERO), Robots::default());
+        let first = robots.access(&site, &hosts, &url(path)).await.unwrap();
+        let again = robots.access(&site, &hosts, &url(path)).await.unwrap();
+        assert_eq!(again, first);
         assert_eq!(site.asked.load(Ordering::SeqCst), 1, "asked once per host");
         first
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn rules_hold_for_a_day_and_their_absence_for_minutes() {
+        for (answer, kept) in [
+            (Ok((200, "User-agent: *\nDisallow: /a")), ROBOTS_KEPT),
+            (Ok((404, "")), ROBOTS_KEPT),
+            (Ok((500, "")), ROBOTS_FAILURE_KEPT),
+            (Err(FetchError::Timeout(8)), ROBOTS_FAILURE_KEPT),
+        ] {
+            let site = site(answer.clone());
+            let (hosts, robots) = (Hosts::new(Duration::ZERO), Robots::default());
+            let begin = Instant::now();
+            for (after, asked) in [
+                (Duration::ZERO, 1),
+                (kept - Duration::from_secs(1), 1),
+                (kept, 2),
+            ] {
+                tokio::time::advance(begin + after - Instant::now()).await;
+                robots.access(&site, &hosts, &url("/")).await.unwrap();
+                assert_eq!(
+                    site.asked.load(Ordering::SeqCst),
+                    asked,
+                    "{answer:?} {after:?}"
+                );
+            }
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_host_is_asked_for_its_rules_when_its_turn_has_come() {
+        let gap = Duration::from_millis(500);
+        let (hosts, robots) = (Hosts::new(gap), Robots::default());
+        let site = site(Ok((404, "")));
+        let begin = Instant::now();
+        drop(hosts.turn(&url("/"), None).await);
+        robots.access(&site, &hosts, &url("/a")).await.unwrap();
+        assert_eq!(begin.elapsed(), gap);
+        hosts.refused(&url("/"));
+        let other = url("http://n.example:8080/");
+        assert_eq!(robots.access(&site, &hosts, &other).await, Err(Off));
+        assert_eq!(site.asked.load(Ordering::SeqCst), 1);
     }
 
     #[tokio::test]

@@ -5,12 +5,15 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 use sha2::{Digest, Sha256};
+use tokio::time::{Instant, timeout_at};
+use url::Url;
 
 use super::article::{self, Reading};
 use super::canon::bare_host;
 use super::date;
 use super::host::{Hosts, Off};
-use super::robots::Robots;
+use super::limits::ARTICLE_TIMEOUT;
+use super::robots::{Access, Robots};
 use super::search::Candidate;
 use crate::net::{Fetch, FetchError, Page, Want};
 use crate::script::types::{Article, Source, Verdict};
@@ -18,7 +21,7 @@ use crate::script::types::{Article, Source, Verdict};
 /// What a visit needs of the world.
 pub(crate) struct Visitor<'a> {
     pub(crate) fetch: &'a dyn Fetch,
-    pub(crate) robots: Robots,
+    pub(crate) robots: &'a Robots,
     pub(crate) hosts: &'a Hosts,
     /// The time that goes into `fetched_at`.
     pub(crate) now: Timestamp,
@@ -70,9 +73,7 @@ impl Visitor<'_> {
     async fn read(&self, candidate: &Candidate) -> Result<(Page, Reading), Unread> {
         let page = self.page(candidate).await?;
         // A redirect may have led to a site with rules of its own.
-        if page.url.host() != candidate.url.host()
-            && !self.robots.access(self.fetch, &page.url).await.allowed
-        {
+        if page.url.host() != candidate.url.host() && !self.access(&page.url).await?.allowed {
             return Err(Unread::Robots);
         }
         match page.status {
@@ -96,32 +97,42 @@ impl Visitor<'_> {
         Ok((page, reading))
     }
 
+    async fn access(&self, url: &Url) -> Result<Access, Off> {
+        self.robots.access(self.fetch, self.hosts, url).await
+    }
+
     async fn page(&self, candidate: &Candidate) -> Result<Page, Unread> {
-        let access = self.robots.access(self.fetch, &candidate.url).await;
+        let access = self.access(&candidate.url).await?;
         if !access.allowed {
             return Err(Unread::Robots);
         }
-        let mut page = self.ask(candidate, access.delay).await?;
-        if may_pass(&page) {
-            page = self.ask(candidate, access.delay).await?;
+        let (page, begin) = self.ask(candidate, access.delay).await?;
+        if !may_pass(&page) {
+            return Ok(page?);
         }
-        Ok(page?)
+        let again = timeout_at(begin + ARTICLE_TIMEOUT, self.ask(candidate, access.delay));
+        match again.await {
+            Ok(asked) => Ok(asked?.0?),
+            Err(_) => Ok(page?),
+        }
     }
 
-    /// One request, when the host's turn has come.
+    /// One request, when the host's turn has come, and when that was.
     async fn ask(
         &self,
         candidate: &Candidate,
         delay: Option<Duration>,
-    ) -> Result<Result<Page, FetchError>, Off> {
-        let turn = self.hosts.turn(&candidate.url, delay).await?;
+    ) -> Result<(Result<Page, FetchError>, Instant), Off> {
+        let _turn = self.hosts.turn(&candidate.url, delay).await?;
+        let begin = Instant::now();
         let page = self.fetch.get(&candidate.url, Want::Html).await;
         if let Ok(page) = &page
             && matches!(page.status, 403 | 429 | 503)
         {
-            turn.refused();
+            // Where a redirect led, if there was one: that host refused.
+            self.hosts.refused(&page.url);
         }
-        Ok(page)
+        Ok((page, begin))
     }
 }
 
@@ -170,13 +181,13 @@ pub(crate) fn unread(candidate: &Candidate, now: Timestamp) -> Article {
 fn fill(article: &mut Article, reading: Reading, candidate: &Candidate) {
     let source = &mut article.source;
     // A feed gives the minute where an address gives the day.
-    let from_feed = || {
-        let published = candidate.hit.as_ref()?.published?;
-        Some(date::from_feed(published))
+    let from_hit = || {
+        let hit = candidate.hit.as_ref()?;
+        Some(date::from_hit(hit.published?, hit.lang == "ko"))
     };
     let dated = reading
         .published
-        .or_else(from_feed)
+        .or_else(from_hit)
         .or_else(|| date::from_url(&source.url));
     if let Some(title) = reading.title {
         source.title = title;

@@ -2,10 +2,10 @@
 
 use crate::script::types::{Line, ResultStatus, ScriptResult, Source};
 
-use super::words::{Words, day, is_doubtful, one_line, words};
+use super::words::{Words, day, is_doubtful, one_line, title, words};
 
 /// Banner, title, sections with numbered citations, sources, one line of facts.
-pub(crate) fn chat(result: &ScriptResult) -> String {
+pub fn chat(result: &ScriptResult) -> String {
     let words = words(result);
     let mut text = format!(
         "{}\n\n{}\n",
@@ -85,7 +85,7 @@ fn reference(source: &Source, words: &Words) -> String {
     let date = day(source).unwrap_or(words.no_date);
     let mut text = format!(
         "{} — {}, {date}",
-        one_line(&source.title),
+        one_line(title(source)),
         one_line(&source.site)
     );
     if matches!(source.url.scheme(), "http" | "https") {

@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 
 use crate::script::types::{ImageRecord, Script, ScriptResult, Section};
 
-use super::words::{name, one_line};
+use super::words::{name, one_line, title};
 
 /// Pixels between columns and rows, for viewers that lay nothing out.
 const COLUMN_PX: usize = 240;
@@ -198,7 +198,7 @@ impl Graph {
             self.node(
                 &id,
                 Kind::Source,
-                &source.title,
+                title(source),
                 Some(name(source.verdict)),
                 data,
             );

@@ -2,15 +2,17 @@
 
 use crate::script::types::{ImageRecord, Origin, ResultStatus, ScriptResult, Section, Source};
 
-use super::words::{Words, day, is_doubtful, name, one_line, words};
+use super::words::{Words, day, is_doubtful, name, one_line, title, words};
 
 /// Entries of the timeline.
 const TIMELINE_ENTRIES_MAX: usize = 12;
 /// Characters of a timeline entry.
 const TIMELINE_CHARS_MAX: usize = 60;
+/// Narrow letters that fit beside one another in a timeline's box; wide ones count twice.
+const BOX_LETTERS: usize = 20;
 
 /// The report.
-pub(crate) fn markdown(result: &ScriptResult) -> String {
+pub fn markdown(result: &ScriptResult) -> String {
     let words = words(result);
     let mut text = front_matter(result);
     text.push_str(&format!(
@@ -135,11 +137,14 @@ fn timeline(result: &ScriptResult, words: &Words, text: &mut String) {
         "\n## {}\n\n```mermaid\ntimeline\n",
         words.timeline
     ));
-    text.push_str(&format!("  title {}\n", mermaid(&result.title)));
+    let heading = mermaid(&result.title);
+    if !heading.is_empty() {
+        text.push_str(&format!("  title {heading}\n"));
+    }
     for (day, source) in entries.into_iter().take(TIMELINE_ENTRIES_MAX) {
         text.push_str(&format!(
             "  {day} : {} ({})\n",
-            mermaid(&source.title),
+            broken(&mermaid(title(source))),
             mermaid(&source.id)
         ));
     }
@@ -160,7 +165,7 @@ fn sources(result: &ScriptResult, words: &Words, text: &mut String) {
         text.push_str(&format!(
             "| {} | {} | {} | {} | {} | {} | {} |\n",
             escape(&source.id),
-            link(&source.title, Some(source)),
+            link(title(source), Some(source)),
             escape(&source.site),
             day(source).unwrap_or("–"),
             escape(&name(source.verdict)),
@@ -221,7 +226,7 @@ fn usage(result: &ScriptResult, words: &Words, text: &mut String) {
 }
 
 fn table(rows: &[(&str, String)], text: &mut String) {
-    text.push_str("| | |\n|---|---|\n");
+    text.push_str("| figure | value |\n|---|---|\n");
     for (label, value) in rows {
         text.push_str(&format!("| {label} | {value} |\n"));
     }
@@ -256,7 +261,7 @@ fn link(label: &str, source: Option<&Source>) -> String {
 
 /// Text as text: no Markdown, no HTML, no address that a viewer would link,
 /// one line.
-fn escape(text: &str) -> String {
+pub(crate) fn escape(text: &str) -> String {
     let mut escaped = String::new();
     for c in one_line(text).chars() {
         match c {
@@ -287,4 +292,21 @@ fn mermaid(text: &str) -> String {
         .map(|c| if ":;#{}[]\"<>`%".contains(c) { ' ' } else { c })
         .collect();
     one_line(&plain).chars().take(TIMELINE_CHARS_MAX).collect()
+}
+
+/// Mermaid's text with its line breaks in words that are wider than their box,
+/// as all are in a language without spaces: it breaks lines at spaces only.
+fn broken(text: &str) -> String {
+    let (mut broken, mut width) = (String::new(), 0);
+    for c in text.chars() {
+        let is_narrow = c.is_ascii() && !c.is_ascii_uppercase() && !"mw".contains(c);
+        let letter = if is_narrow { 1 } else { 2 };
+        width = if c == ' ' { 0 } else { width + letter };
+        if width > BOX_LETTERS {
+            broken.push_str("<br>");
+            width = letter;
+        }
+        broken.push(c);
+    }
+    broken
 }

@@ -65,6 +65,14 @@ pub(crate) fn day(source: &Source) -> Option<&str> {
     day.parse::<jiff::civil::Date>().is_ok().then_some(day)
 }
 
+/// What a source is called: its title, or its site where it has none.
+pub(crate) fn title(source: &Source) -> &str {
+    [&source.title, &source.site]
+        .into_iter()
+        .find(|text| !text.trim().is_empty())
+        .map_or("–", String::as_str)
+}
+
 /// Text on one line, without control characters.
 pub(crate) fn one_line(text: &str) -> String {
     let plain: String = text

@@ -4,41 +4,67 @@ use lovage_workflow::{Context, Failure, WaitReason};
 
 use crate::llm::{LlmError, LlmErrorKind};
 
-use super::types::{OnLlmFailure, ScriptRequest, Warning};
+use super::types::{OnLlmFailure, Warning};
 
 /// The offline provider stands in for the model in a step; tells watchers why.
 ///
 /// # Errors
 /// How the step fails where it must not.
-pub(super) async fn instead_of(
+pub(crate) async fn instead_of(
     step: &str,
     error: LlmError,
-    request: &ScriptRequest,
+    on_llm_failure: OnLlmFailure,
     context: &Context,
 ) -> Result<Warning, Failure> {
-    decide(&error, request, context)?;
-    let code = format!("llm_{}", error.kind);
+    decide(&error, on_llm_failure, context)?;
     let why = Warning {
-        code,
+        code: code(error.kind),
         detail: error.detail,
     };
     context.emit("degraded", Some(step), &why).await?;
     Ok(why)
 }
 
+/// Whether a warning says that the job's budget was met.
+pub(crate) fn is_budget(warning: &Warning) -> bool {
+    matches!(
+        warning.code.as_str(),
+        "budget_tokens" | "budget_cost" | "deadline"
+    )
+}
+
+/// `llm_` and the kind; a limit of the job has the name it has in the request's budget.
+fn code(kind: LlmErrorKind) -> String {
+    match kind {
+        LlmErrorKind::Budget(_) => kind.to_string(),
+        _ => format!("llm_{kind}"),
+    }
+}
+
 /// Whether the step goes on with the offline provider; otherwise how it fails.
 ///
 /// A long wait parks the job. A setting that is wrong fails it, since only a
 /// person can help. What may pass by itself uses another attempt while there
-/// is one. The rest falls back as the request says.
-fn decide(error: &LlmError, request: &ScriptRequest, context: &Context) -> Result<(), Failure> {
+/// is one. A limit of the job's own ends it with what it has. The rest falls
+/// back as the request says.
+fn decide(
+    error: &LlmError,
+    on_llm_failure: OnLlmFailure,
+    context: &Context,
+) -> Result<(), Failure> {
     if let Some(after) = error.park() {
         return Err(Failure::Park {
-            reason: WaitReason::Limit,
+            reason: match &error.limit {
+                Some(limit) => WaitReason::LimitOf(limit.clone()),
+                None => WaitReason::Limit,
+            },
             after,
         });
     }
-    let code = format!("llm_{}", error.kind);
+    if matches!(error.kind, LlmErrorKind::Budget(_)) {
+        return Ok(());
+    }
+    let code = code(error.kind);
     if let Some(setting) = wrong_setting(error.kind) {
         return Err(Failure::give_up(
             &code,
@@ -53,7 +79,7 @@ fn decide(error: &LlmError, request: &ScriptRequest, context: &Context) -> Resul
             after: error.retry_after,
         });
     }
-    match request.on_llm_failure {
+    match on_llm_failure {
         OnLlmFailure::Extractive => Ok(()),
         OnLlmFailure::Fail => Err(Failure::give_up(&code, error.detail.clone())),
     }

@@ -14,14 +14,15 @@ use serde::{Deserialize, Serialize};
 use serde_json::json;
 
 use crate::image::{self, Candidate, Kept};
-use crate::llm::{Llm, LlmError, LlmErrorKind, Metered};
+use crate::llm::{Llm, LlmError, LlmErrorKind};
 use crate::net::Fetch;
+use crate::prompts;
 
+use super::ledger::Ledger;
 use super::types::{
-    Dossier, ImageKind, ImageRecord, Language, Script, ScriptRequest, Timing, Usage, Warning,
+    Dossier, ImageKind, ImageRecord, Language, Script, ScriptRequest, ScriptResult, Timing, Warning,
 };
-use super::usage;
-use super::vision::{self, Described, VISION_VERSION};
+use super::vision::{self, Described};
 
 /// Version of how images are made; part of their steps' input.
 const VERSION: &str = "images/1";
@@ -35,10 +36,9 @@ const ALONE_MAX: usize = 4;
 /// What came of the images of a job.
 #[derive(Debug, Default)]
 pub(super) struct Pictured {
-    pub(super) images: Vec<ImageRecord>,
-    pub(super) usages: Vec<Usage>,
-    pub(super) timings: Vec<Timing>,
-    pub(super) warnings: Vec<Warning>,
+    images: Vec<ImageRecord>,
+    timings: Vec<Timing>,
+    warnings: Vec<Warning>,
 }
 
 /// What step `image` stores.
@@ -55,7 +55,6 @@ struct Fetched {
 #[derive(Debug, Serialize, Deserialize)]
 struct Seen {
     took: Took,
-    usage: Usage,
     /// By the place of the image in the call.
     described: Vec<Option<Described>>,
     failed: Option<Warning>,
@@ -66,6 +65,8 @@ struct Seen {
 struct Took {
     started_at: Timestamp,
     ms: u64,
+    /// Number of the attempt that finished it.
+    attempt: u32,
 }
 
 /// What the images need of the job and of the world.
@@ -167,11 +168,16 @@ impl Work<'_> {
             .iter()
             .map(|(id, image)| (*id, image.sha256.as_str()))
             .collect();
-        let input = (VERSION, VISION_VERSION, self.topic, self.language, known);
+        let input = (
+            VERSION,
+            prompts::VISION.version(),
+            self.topic,
+            self.language,
+            known,
+        );
         let run = || async {
             let begun = context.now();
-            let metered = Metered::new(eyes.clone());
-            let answer = self.ask(&metered, images).await;
+            let answer = self.ask(eyes, images).await;
             let (described, failed) = match answer {
                 Ok(described) => (described, None),
                 Err(error) => (vec![None; images.len()], Some(warning(&error))),
@@ -185,7 +191,6 @@ impl Work<'_> {
             }
             Ok(Seen {
                 took: Took::since(begun, context),
-                usage: usage::of(metered.spent()),
                 described,
                 failed,
             })
@@ -195,7 +200,7 @@ impl Work<'_> {
 
     async fn ask(
         &self,
-        eyes: &Metered,
+        eyes: &Arc<dyn Llm>,
         images: &[(&str, &Kept)],
     ) -> Result<Vec<Option<Described>>, LlmError> {
         let images: Vec<&Kept> = images.iter().map(|(_, image)| *image).collect();
@@ -229,12 +234,17 @@ impl Took {
         Self {
             started_at,
             ms: u64::try_from(ms).unwrap_or(0),
+            attempt: context.job().attempt,
         }
     }
 }
 
 fn pictured(context: &Context, groups: Vec<Group>) -> Pictured {
-    let (fetches, looks) = (fetch_timing(&groups), look_timing(&groups));
+    let attempt = context.job().attempt;
+    let (fetches, looks) = (
+        fetch_timing(&groups, attempt),
+        look_timing(&groups, attempt),
+    );
     let mut result = Pictured {
         timings: fetches.into_iter().chain(looks).collect(),
         warnings: left_out(&groups).into_iter().collect(),
@@ -243,10 +253,7 @@ fn pictured(context: &Context, groups: Vec<Group>) -> Pictured {
     let mut kept = Vec::new();
     for group in groups {
         let (mut described, failed) = match group.seen {
-            Some(seen) => {
-                result.usages.push(seen.usage);
-                (seen.described.into_iter(), seen.failed)
-            }
+            Some(seen) => (seen.described.into_iter(), seen.failed),
             None => (Vec::new().into_iter(), None),
         };
         result.warnings.extend(failed);
@@ -307,23 +314,23 @@ fn left_out(groups: &[Group]) -> Option<Warning> {
     })
 }
 
-fn fetch_timing(groups: &[Group]) -> Option<Timing> {
+fn fetch_timing(groups: &[Group], attempt: u32) -> Option<Timing> {
     let all = || groups.iter().flat_map(|group| &group.fetched);
     let took: Vec<Took> = all().map(|(_, fetched)| fetched.took).collect();
     let failed = all().filter(|(_, fetched)| fetched.kept.is_none()).count();
-    timing("images", &took, took.len(), failed)
+    timing("images", &took, attempt, (took.len(), failed))
 }
 
-fn look_timing(groups: &[Group]) -> Option<Timing> {
+fn look_timing(groups: &[Group], attempt: u32) -> Option<Timing> {
     let seen = || groups.iter().filter_map(|group| group.seen.as_ref());
     let took: Vec<Took> = seen().map(|seen| seen.took).collect();
     let described = || seen().flat_map(|seen| &seen.described);
     let failed = described().filter(|one| one.is_none()).count();
-    timing("vision", &took, described().count(), failed)
+    timing("vision", &took, attempt, (described().count(), failed))
 }
 
-/// From the first begin to the last end: they run side by side.
-fn timing(step: &str, took: &[Took], items: usize, failed: usize) -> Option<Timing> {
+/// From the first begin to the last end: they run side by side. Items are all and those that failed.
+fn timing(step: &str, took: &[Took], attempt: u32, items: (usize, usize)) -> Option<Timing> {
     let end = |took: &Took| took.started_at.as_millisecond() + took.ms as i64;
     let started_at = took.iter().map(|took| took.started_at).min()?;
     let ms = took.iter().map(end).max()? - started_at.as_millisecond();
@@ -331,14 +338,28 @@ fn timing(step: &str, took: &[Took], items: usize, failed: usize) -> Option<Timi
         step: step.to_owned(),
         started_at,
         ms: u64::try_from(ms).unwrap_or(0),
-        items: Some(items),
-        failed: Some(failed),
+        items: Some(items.0),
+        failed: Some(items.1),
+        queue_ms: None,
+        attempts: took.iter().map(|took| took.attempt).max()?,
+        cached: took.iter().all(|took| took.attempt < attempt),
     })
+}
+
+impl Pictured {
+    /// The result with its images, and with what became of them.
+    pub(super) fn shown_in(self, mut result: ScriptResult, ledger: &Ledger) -> ScriptResult {
+        result.images = self.images;
+        place(&mut result.script, &mut result.images);
+        result.timings.extend(ledger.with_waits(self.timings));
+        result.warnings.extend(self.warnings);
+        result
+    }
 }
 
 /// Puts each image beside the first line that cites its source and has none.
 /// What a model took for advertising, a logo or beside the topic is not shown.
-pub(super) fn place(script: &mut Script, images: &mut [ImageRecord]) {
+fn place(script: &mut Script, images: &mut [ImageRecord]) {
     let fits = |image: &&mut ImageRecord| {
         image.analysis.as_ref().is_none_or(|seen| {
             seen.relevant > 0 && !matches!(seen.kind, ImageKind::Ad | ImageKind::Logo)

@@ -2,23 +2,29 @@
 //!
 //! `recipe.rs` has the steps in the order they run; each step is one file.
 
+pub(crate) mod draft;
+pub(crate) mod estimate;
 pub mod evidence;
-mod fallback;
+pub(crate) mod fallback;
 pub(crate) mod hangul;
 mod images;
+pub(crate) mod ledger;
+pub(crate) mod length;
 mod number;
 pub mod parse;
-mod plan;
+pub(crate) mod plan;
 pub mod prompt;
-mod recipe;
+pub(crate) mod recipe;
 mod relay;
 pub mod request;
 mod research;
+pub(crate) mod review;
+pub(crate) mod timed;
 pub mod types;
 mod usage;
 pub mod verify;
 mod vision;
-mod write;
+pub(crate) mod write;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -26,8 +32,8 @@ use std::time::Duration;
 use lovage_workflow::{InputError, Kind, KindSpec};
 use serde_json::{Value, json};
 
-use crate::kind::{KindEntry, Rendering};
-use crate::render::{self, Format};
+use crate::kind::KindEntry;
+use crate::render;
 
 pub use images::stored_image;
 pub use recipe::{Deps, ScriptHandler};
@@ -40,17 +46,7 @@ const TIMEOUT: Duration = Duration::from_secs(15 * 60);
 /// The kind.
 pub fn entry() -> KindEntry {
     let example = json!({"topic": "Lumen Bay tidal battery", "type": "news"});
-    let others = Format::ALL.into_iter().filter(|one| *one != Format::Json);
-    KindEntry::new(spec(), example, |deps| ScriptHandler::new(deps.clone()))
-        .shown(others.map(rendering))
-}
-
-fn rendering(format: Format) -> Rendering {
-    let content_type = render::content_type(format);
-    Rendering::new(format.as_str(), content_type, move |result| {
-        let script = result.read().map_err(|error| error.to_string())?;
-        Ok(render::render(&script, format))
-    })
+    KindEntry::new(spec(), example, |deps| ScriptHandler::new(deps.clone())).shown(render::script())
 }
 
 /// What the queue has to know of the kind.
@@ -59,6 +55,9 @@ pub fn spec() -> KindSpec {
     KindSpec {
         timeout: Some(TIMEOUT),
         check: Arc::new(check),
+        estimate: Some(Arc::new(|input| {
+            request::parse(input).map_or_else(|_| Default::default(), |asked| estimate::of(&asked))
+        })),
         ..KindSpec::new(
             kind,
             "Write a script on a topic from current news, every sentence cited",

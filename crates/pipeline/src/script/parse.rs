@@ -11,6 +11,8 @@ use serde::Deserialize;
 
 use crate::extractive::sentence::sentences;
 
+use super::length::SECTION_WORDS_MAX;
+use super::prompt;
 use super::types::{
     Check, Citation, Language, Line, Origin, OutlineSection, Plan, PlannedQuery, Script, Section,
 };
@@ -19,7 +21,6 @@ const SECTIONS_MAX: usize = 6;
 const QUERIES_MAX: usize = 6;
 /// Bound of every text of a plan, as the prompt says.
 const TEXT_CHARS_MAX: usize = 400;
-const TARGET_WORDS_MAX: u32 = 2_000;
 
 /// Why an answer is no plan. Worded for quoting back to the model.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -109,12 +110,12 @@ fn count(pointer: &str, came: usize, most: usize) -> Result<(), PlanError> {
 }
 
 fn words(pointer: &str, came: u32) -> Result<u32, PlanError> {
-    if (1..=TARGET_WORDS_MAX).contains(&came) {
+    if (1..=SECTION_WORDS_MAX).contains(&came) {
         return Ok(came);
     }
     Err(wrong(
         pointer,
-        &format!("1 to {TARGET_WORDS_MAX}"),
+        &format!("1 to {SECTION_WORDS_MAX}"),
         &came.to_string(),
     ))
 }
@@ -161,14 +162,7 @@ pub fn script(text: &str, plan: &Plan, known: &[String]) -> Written {
     if plan.sections.is_empty() {
         return Written::default();
     }
-    let mut reader = Reader {
-        plan,
-        known: known.iter().map(String::as_str).collect(),
-        lines: vec![Vec::new(); plan.sections.len()],
-        claimed: vec![false; plan.sections.len()],
-        current: Current::Preamble,
-        written: Written::default(),
-    };
+    let mut reader = Reader::new(&plan.sections, known);
     let headed = text
         .lines()
         .any(|line| reader.heading(line.trim()).is_some());
@@ -176,9 +170,18 @@ pub fn script(text: &str, plan: &Plan, known: &[String]) -> Written {
         reader.current = Current::Section(0);
     }
     for line in text.lines() {
-        reader.read(line.trim());
+        reader.read(line);
     }
-    reader.finish()
+    reader.finish(plan.language)
+}
+
+/// One sentence outside of a script, as the writer's lines are read: without
+/// marks and addresses. `None` where there is no sentence.
+pub(super) fn sentence(text: &str, known: &[String]) -> Option<(Line, Written)> {
+    let mut reader = Reader::new(&[], known);
+    let mut lines = reader.lines_of(unlisted(text.trim())).into_iter();
+    let line = lines.next()?;
+    lines.next().is_none().then_some((line, reader.written))
 }
 
 /// Where the next line goes.
@@ -191,33 +194,75 @@ enum Current {
     Dropped,
 }
 
-struct Reader<'a> {
-    plan: &'a Plan,
-    known: BTreeSet<&'a str>,
+/// What a line of the writer's text was.
+pub(super) enum Was<'a> {
+    /// The heading of a section, or of something that is dropped.
+    Heading,
+    /// Sentences of a section, perhaps none.
+    Sentences(&'a OutlineSection, &'a [Line]),
+    /// Nothing that is kept.
+    Nothing,
+}
+
+/// Reads the text line by line, as it is written.
+pub(super) struct Reader {
+    outline: Vec<OutlineSection>,
+    known: BTreeSet<String>,
     lines: Vec<Vec<Line>>,
     claimed: Vec<bool>,
     current: Current,
     written: Written,
 }
 
-impl Reader<'_> {
-    fn read(&mut self, line: &str) {
+impl Reader {
+    /// Before the first line of a text with these sections.
+    pub(super) fn new(outline: &[OutlineSection], known: &[String]) -> Self {
+        Self {
+            outline: outline.to_vec(),
+            known: known.iter().cloned().collect(),
+            lines: vec![Vec::new(); outline.len()],
+            claimed: vec![false; outline.len()],
+            current: Current::Preamble,
+            written: Written::default(),
+        }
+    }
+
+    /// The sections whose headings have not come yet.
+    pub(super) fn missing(&self) -> impl Iterator<Item = &OutlineSection> {
+        let sections = self.outline.iter().zip(&self.claimed);
+        sections
+            .filter(|(_, claimed)| !**claimed)
+            .map(|(section, _)| section)
+    }
+
+    /// Whether a heading has come.
+    pub(super) fn has_begun(&self) -> bool {
+        !matches!(self.current, Current::Preamble)
+    }
+
+    /// Takes the next line.
+    pub(super) fn read(&mut self, line: &str) -> Was<'_> {
+        let line = line.trim();
         if let Some(heading) = self.heading(line) {
             self.current = self.enter(&heading);
-            return;
+            return Was::Heading;
         }
         let line = unlisted(line);
         if line.is_empty() || line.starts_with("```") || line.chars().all(|c| "-*_=".contains(c)) {
-            return;
+            return Was::Nothing;
         }
-        let lines = self.lines_of(line);
-        match self.current {
-            Current::Section(section) => self.lines[section].extend(lines),
+        let mut lines = self.lines_of(line);
+        let section = match self.current {
+            Current::Section(section) => section,
             Current::Preamble => {
-                self.lines[0].extend(lines.into_iter().filter(|l| !l.cites.is_empty()))
+                lines.retain(|line| !line.cites.is_empty());
+                0
             }
-            Current::Dropped => {}
-        }
+            Current::Dropped => return Was::Nothing,
+        };
+        let before = self.lines[section].len();
+        self.lines[section].extend(lines);
+        Was::Sentences(&self.outline[section], &self.lines[section][before..])
     }
 
     /// The heading a line is, without its marks: `## 1. What`, or `**What**`
@@ -226,8 +271,7 @@ impl Reader<'_> {
         let marked = line.trim_start_matches('#');
         let bare = plain_heading(marked);
         let planned = || {
-            self.plan
-                .sections
+            self.outline
                 .iter()
                 .any(|s| plain_heading(&s.heading) == bare)
         };
@@ -249,8 +293,7 @@ impl Reader<'_> {
             "참고자료",
         ];
         let named = self
-            .plan
-            .sections
+            .outline
             .iter()
             .position(|s| plain_heading(&s.heading) == heading);
         if named.is_none() && SOURCE_LISTS.contains(&heading) {
@@ -342,7 +385,7 @@ impl Reader<'_> {
                 .split(|c: char| !c.is_ascii_digit())
                 .filter(|d| !d.is_empty());
             for id in digits.map(|number| format!("S{number}")) {
-                if self.known.contains(id.as_str()) {
+                if self.known.contains(&id) {
                     marks.push((clean.len(), id));
                 } else {
                     self.written.unknown_citations += 1;
@@ -357,9 +400,9 @@ impl Reader<'_> {
         (clean.trim().to_owned(), marks)
     }
 
-    fn finish(mut self) -> Written {
+    fn finish(mut self, language: Language) -> Written {
         let mut sections = Vec::new();
-        for (outline, lines) in self.plan.sections.iter().zip(self.lines) {
+        for (outline, lines) in self.outline.iter().zip(self.lines) {
             if lines.is_empty() {
                 self.written.missing_sections.push(outline.id.clone());
             } else {
@@ -370,7 +413,7 @@ impl Reader<'_> {
                 });
             }
         }
-        self.written.script = Script::assemble(sections, self.plan.language);
+        self.written.script = Script::assemble(sections, language);
         self.written
     }
 }
@@ -407,6 +450,15 @@ fn is_no_source(line: &str) -> bool {
         bare.as_str(),
         "자료 없음" | "자료없음" | "no source found" | "no sources found"
     )
+}
+
+/// The line that stands where no source says anything.
+pub(super) fn no_source_line(id: &str, language: Language) -> Line {
+    let text = prompt::no_source(language).to_owned();
+    Line {
+        id: id.to_owned(),
+        ..written_line(text, Origin::Template, Vec::new())
+    }
 }
 
 fn written_line(text: String, origin: Origin, sources: Vec<String>) -> Line {

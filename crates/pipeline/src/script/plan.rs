@@ -6,20 +6,20 @@ use jiff::Timestamp;
 use jiff::tz::TimeZone;
 use lovage_workflow::{Context, Failure};
 use serde::{Deserialize, Serialize};
+use serde_json::json;
 
 use crate::extractive;
-use crate::llm::{Llm, LlmError, LlmErrorKind, Metered};
+use crate::llm::{Llm, LlmError, LlmErrorKind};
 
-use super::types::{Plan, ScriptRequest, Usage, Warning};
-use super::{fallback, parse, prompt, usage};
+use super::types::{Plan, ScriptRequest, Warning};
+use super::{fallback, length, parse, prompt};
 
 /// What step `plan` stores.
 #[derive(Debug, Clone, Serialize, Deserialize)]
-pub(super) struct Planned {
-    pub(super) plan: Plan,
-    pub(super) usage: Usage,
+pub(crate) struct Planned {
+    pub(crate) plan: Plan,
     /// Why the offline planner had to stand in.
-    pub(super) degraded: Option<Warning>,
+    pub(crate) degraded: Option<Warning>,
 }
 
 /// Plans with the model when there is one, else offline.
@@ -28,36 +28,36 @@ pub(super) async fn run(
     request: &ScriptRequest,
     llm: Option<Arc<dyn Llm>>,
 ) -> Result<Planned, Failure> {
-    let offline = |usage, degraded| Planned {
-        plan: extractive::plan(request),
-        usage,
-        degraded,
+    let asked = match llm {
+        None => None,
+        Some(llm) => Some(ask(llm.as_ref(), request, context.now()).await),
     };
-    let Some(llm) = llm else {
-        return Ok(offline(Usage::default(), None));
-    };
-    let llm = Metered::new(llm);
-    match ask(&llm, request, context.now()).await {
-        Ok(plan) => Ok(Planned {
-            plan,
-            usage: usage::of(llm.spent()),
-            degraded: None,
-        }),
-        Err(error) => {
-            let degraded = fallback::instead_of("plan", error, request, context).await?;
-            Ok(offline(usage::of(llm.spent()), Some(degraded)))
+    let (plan, degraded) = match asked {
+        Some(Ok(plan)) => (plan, None),
+        Some(Err(error)) => {
+            let on_failure = request.on_llm_failure;
+            let why = fallback::instead_of("plan", error, on_failure, context).await?;
+            (extractive::plan(request), Some(why))
         }
-    }
+        None => (extractive::plan(request), None),
+    };
+    let outline = json!({ "title": plan.title, "angle": plan.angle, "sections": plan.sections });
+    context.emit("outline", Some("plan"), &outline).await?;
+    Ok(Planned { plan, degraded })
 }
 
-async fn ask(llm: &Metered, request: &ScriptRequest, now: Timestamp) -> Result<Plan, LlmError> {
+async fn ask(llm: &dyn Llm, request: &ScriptRequest, now: Timestamp) -> Result<Plan, LlmError> {
     let today = now.to_zoned(TimeZone::UTC).date();
     let answer = llm.complete(&prompt::planner(request, today)).await?;
     let language = request.language.resolve(&request.topic);
-    parse::plan(&answer.text, language).map_err(|error| {
+    let mut plan = parse::plan(&answer.text, language).map_err(|error| {
         LlmError::new(
             LlmErrorKind::BadOutput,
             format!("the plan cannot be used: {error}"),
         )
-    })
+    })?;
+    if let Some(words) = length::wished(request, language) {
+        length::fit(&mut plan.sections, words);
+    }
+    Ok(plan)
 }

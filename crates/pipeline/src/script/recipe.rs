@@ -1,30 +1,36 @@
-//! The recipe of `script.generate`: plan, research, write, in the order they run.
+//! The recipe of `script.generate`: plan, research, write, review, in the order they run.
 //!
-//! To add a step, write its file, add it here, and raise [`VERSION`].
+//! To add a step, write its file, add it here, and raise [`VERSION`]. A model is
+//! asked through `ledger.model(step, llm)`, so that the job's budget holds.
 
 use std::sync::Arc;
 
 use async_trait::async_trait;
-use jiff::Timestamp;
 use lovage_workflow::{Context, Failure, Handler, Payload, Progress};
-use serde_json::Value;
+use serde::Serialize;
+use serde::de::DeserializeOwned;
 use sha2::{Digest, Sha256};
 
-use crate::extractive;
-use crate::llm::Llm;
+use crate::input;
+use crate::llm::{Llm, Price};
 use crate::news::Research;
+use crate::{extractive, prompts};
 
-use super::images::Pictured;
+use super::images::{self, Pictured};
+use super::ledger::Ledger;
 use super::plan::Planned;
+use super::review::{self, Reviewed};
+use super::timed::{self, Done};
 use super::types::{
-    Checks, Dossier, Generator, ImageRecord, Mode, Plan, ResultStatus, Script, ScriptRequest,
-    ScriptResult, ScriptType, Timing, Warning,
+    Budget, Checks, Dossier, Generator, Mode, Origin, Plan, ResultStatus, Script, ScriptRequest,
+    ScriptResult, ScriptType, Timing, Usage, Warning,
 };
-use super::write::Written;
-use super::{images, plan, prompt, request, research, usage, verify, write};
+use super::verify::Verifier;
+use super::write::{Material, Written};
+use super::{fallback, plan, prompt, request, research, write};
 
 /// Version of the recipe; part of every step's input.
-const VERSION: &str = "script.generate/2";
+const VERSION: &str = "script.generate/3";
 
 /// What the recipe needs of the world.
 #[derive(Clone)]
@@ -33,6 +39,8 @@ pub struct Deps {
     pub llm: Option<Arc<dyn Llm>>,
     /// The model that looks at images; without one they stay undescribed.
     pub vision: Option<Arc<dyn Llm>>,
+    /// What the model costs, where that is known.
+    pub price: Option<Price>,
     /// Where pages come from.
     pub research: Arc<Research>,
 }
@@ -45,103 +53,238 @@ impl ScriptHandler {
     pub fn new(deps: Deps) -> Self {
         Self(deps)
     }
-
-    /// The model to use for a request, as its `mode` says.
-    fn llm(&self, request: &ScriptRequest) -> Result<Option<Arc<dyn Llm>>, Failure> {
-        match (request.mode, &self.0.llm) {
-            (Mode::Extractive, _) => Ok(None),
-            (Mode::Llm, None) => Err(Failure::give_up(
-                "no_llm",
-                "mode is llm, but this worker has no model: set llm.api_key",
-            )),
-            (Mode::Auto | Mode::Llm, llm) => Ok(llm.clone()),
-        }
-    }
 }
 
 #[async_trait]
 impl Handler for ScriptHandler {
     async fn run(&self, context: Context) -> Result<Payload, Failure> {
-        let request = read(&context)?;
-        let llm = self.llm(&request)?;
-
-        // Which model answers is no input: a plan that was paid for stays good
-        // when the job goes on at a worker with another one.
-        let asked = (VERSION, prompt::PLANNER_VERSION, &request);
-        let planned: Timed<Planned> = context
-            .step("plan", &asked, || {
-                timed(&context, "plan", plan::run(&context, &request, llm.clone()))
-            })
-            .await?;
-        let plan = &planned.value.plan;
-
-        let searched = (VERSION, &request, plan);
-        let found: Timed<Dossier> = context
-            .step("research", &searched, || {
-                timed(
-                    &context,
-                    "research",
-                    research::run(&context, &request, plan, &self.0.research),
-                )
-            })
-            .await?;
-        let dossier = &found.value;
-        if !covers(&request, plan, dossier) {
-            return context.done(&insufficient(&context, request, &planned, &found));
-        }
-
-        let evidence = (
-            VERSION,
-            prompt::WRITER_VERSION,
-            &request,
-            plan,
-            fingerprint(dossier)?,
-        );
-        let writing = context.step("write", &evidence, || {
-            timed(
-                &context,
-                "write",
-                write::run(&context, &request, plan, dossier, llm.clone()),
-            )
-        });
-        let (door, eyes) = (
-            self.0.research.door(),
-            llm.as_ref().and(self.0.vision.clone()),
-        );
-        let picturing = images::run(&context, &request, plan.language, dossier, door, eyes);
-        let (written, pictured): (Timed<Written>, Pictured) =
-            futures_util::try_join!(writing, picturing)?;
-        if written.value.script.sections.is_empty() {
-            return context.done(&insufficient(&context, request, &planned, &found));
-        }
-        context.done(&finished(
-            &context, request, &planned, &found, &written, pictured,
-        ))
+        let request = input::read(&context, request::parse)?;
+        let run = Run::begin(&self.0, context, request).await?;
+        let result = run.script().await?;
+        run.context.done(&result)
     }
 }
 
-fn read(context: &Context) -> Result<ScriptRequest, Failure> {
-    let input: Value = context.input()?;
-    request::parse(&input).map_err(|wrong| {
-        let wrong: Vec<_> = wrong
-            .iter()
-            .map(|one| format!("{} {}", one.pointer, one.message))
-            .collect();
-        Failure::give_up("input", wrong.join("; "))
-    })
+/// One attempt at one text that is planned, researched and written.
+pub(crate) struct Run {
+    pub(crate) context: Context,
+    pub(crate) request: ScriptRequest,
+    pub(crate) ledger: Arc<Ledger>,
+    llm: Option<Arc<dyn Llm>>,
+    vision: Option<Arc<dyn Llm>>,
+    research: Arc<Research>,
+}
+
+/// The model to use for a request, as its `mode` says.
+fn model(deps: &Deps, mode: Mode) -> Result<Option<Arc<dyn Llm>>, Failure> {
+    match (mode, &deps.llm) {
+        (Mode::Extractive, _) => Ok(None),
+        (Mode::Llm, None) => Err(Failure::give_up(
+            "no_llm",
+            "mode is llm, but this worker has no model: set llm.api_key",
+        )),
+        (Mode::Auto | Mode::Llm, llm) => Ok(llm.clone()),
+    }
+}
+
+impl Run {
+    /// Begins an attempt where earlier ones left the job.
+    ///
+    /// # Errors
+    /// Gives up without a model where one is asked for; as [`Ledger::open`].
+    pub(crate) async fn begin(
+        deps: &Deps,
+        context: Context,
+        request: ScriptRequest,
+    ) -> Result<Self, Failure> {
+        let llm = model(deps, request.mode)?;
+        // What costs nothing needs no price.
+        let max_cost_usd = request.budget.max_cost_usd.filter(|_| llm.is_some());
+        let budget = Budget {
+            max_cost_usd,
+            ..request.budget
+        };
+        Ok(Self {
+            ledger: Ledger::open(&context, budget, deps.price).await?,
+            context,
+            request,
+            vision: llm.as_ref().and(deps.vision.clone()),
+            llm,
+            research: deps.research.clone(),
+        })
+    }
+
+    async fn script(&self) -> Result<ScriptResult, Failure> {
+        let planned = self.plan().await?;
+        let plan = &planned.value.plan;
+        let found = self.find(plan).await?;
+        let dossier = &found.value;
+        if !covers(&self.request, plan, dossier) {
+            return Ok(self.insufficient(&planned, &found));
+        }
+        let verifier = verifier(dossier).await?;
+        let writing = self.write(plan, dossier, &verifier);
+        let picturing = self.picture(plan, dossier);
+        let (written, pictured) = futures_util::try_join!(writing, picturing)?;
+        if written.value.script.sections.is_empty() {
+            return Ok(self.insufficient(&planned, &found));
+        }
+        let reviewed = self
+            .review(plan, dossier, &written.value, &verifier)
+            .await?;
+        let result = self.finished(&planned, &found, &written, reviewed.as_ref(), &verifier);
+        Ok(pictured.shown_in(result, &self.ledger))
+    }
+
+    /// The model for a step, within the job's budget.
+    pub(crate) fn model(&self, step: &'static str) -> Option<Arc<dyn Llm>> {
+        let llm = self.llm.clone()?;
+        Some(self.ledger.model(step, llm))
+    }
+
+    pub(crate) async fn plan(&self) -> Result<Done<Planned>, Failure> {
+        // Which model answers is no input: a plan that was paid for stays good
+        // when the job goes on at a worker with another one.
+        let input = (VERSION, prompts::PLANNER.version(), &self.request);
+        self.step("plan", &input, || {
+            plan::run(&self.context, &self.request, self.model("plan"))
+        })
+        .await
+    }
+
+    pub(crate) async fn find(&self, plan: &Plan) -> Result<Done<Dossier>, Failure> {
+        let input = (VERSION, &self.request, plan);
+        let search = || async {
+            let work = research::run(&self.context, &self.request, plan, &self.research);
+            let dossier = match self.ledger.until_deadline("research", work).await? {
+                Ok(dossier) => dossier,
+                Err(late) => Dossier {
+                    warnings: vec![late],
+                    corpus: self.research.corpus(),
+                    ..Dossier::default()
+                },
+            };
+            let warnings = dossier.warnings.iter().map(|warning| ("warning", warning));
+            let warnings: Vec<_> = warnings.collect();
+            self.context.emit_all("research", &warnings).await?;
+            Ok(dossier)
+        };
+        let mut found = self.step("research", &input, search).await?;
+        let articles = &found.value.articles;
+        let failed = articles.iter().filter(|one| one.text.is_empty()).count();
+        found.timing.items = Some(articles.len());
+        found.timing.failed = Some(failed);
+        Ok(found)
+    }
+
+    async fn write(
+        &self,
+        plan: &Plan,
+        dossier: &Dossier,
+        verifier: &Arc<Verifier>,
+    ) -> Result<Done<Written>, Failure> {
+        let version = prompts::WRITER.version();
+        let input = (VERSION, version, &self.request, plan, fingerprint(dossier)?);
+        let material = Material {
+            request: &self.request,
+            plan,
+            dossier,
+            verifier,
+        };
+        self.step("write", &input, || {
+            write::run(&self.context, material, self.model("write"), &input)
+        })
+        .await
+    }
+
+    /// Beside the writer, whose text does not depend on what images say.
+    async fn picture(&self, plan: &Plan, dossier: &Dossier) -> Result<Pictured, Failure> {
+        let eyes = self.vision.clone();
+        let eyes = eyes.map(|eyes| self.ledger.model("vision", eyes));
+        let door = self.research.door();
+        images::run(
+            &self.context,
+            &self.request,
+            plan.language,
+            dossier,
+            door,
+            eyes,
+        )
+        .await
+    }
+
+    /// Asks for flagged sentences of the model once more.
+    pub(crate) async fn review(
+        &self,
+        plan: &Plan,
+        dossier: &Dossier,
+        written: &Written,
+        verifier: &Verifier,
+    ) -> Result<Option<Done<Reviewed>>, Failure> {
+        let flagged = review::flagged(&written.script, verifier);
+        let Some(llm) = self.model("review").filter(|_| !flagged.is_empty()) else {
+            return Ok(None);
+        };
+        let version = prompts::REVIEW.version();
+        let input = (
+            VERSION,
+            version,
+            &self.request,
+            fingerprint(dossier)?,
+            &flagged,
+        );
+        let ask = || review::run(&self.context, &self.request, plan, dossier, &flagged, llm);
+        self.step("review", &input, ask).await.map(Some)
+    }
+
+    /// A durable step, with what the result says of its time.
+    pub(crate) async fn step<T, F>(
+        &self,
+        name: &str,
+        input: &impl Serialize,
+        work: impl FnOnce() -> F,
+    ) -> Result<Done<T>, Failure>
+    where
+        T: Serialize + DeserializeOwned,
+        F: Future<Output = Result<T, Failure>>,
+    {
+        let progress = Progress {
+            step: name.to_owned(),
+            current: 0,
+            total: 1,
+            message: None,
+        };
+        timed::step(&self.context, progress, input, work).await
+    }
+}
+
+/// Taking the articles apart takes a while: not on the loop.
+pub(crate) async fn verifier(dossier: &Dossier) -> Result<Arc<Verifier>, Failure> {
+    let dossier = dossier.clone();
+    let made = tokio::task::spawn_blocking(move || Verifier::new(&dossier)).await;
+    let made = made.map_err(|error| {
+        Failure::retry(
+            "verifier",
+            format!("the articles could not be read: {error}"),
+        )
+    })?;
+    Ok(Arc::new(made))
 }
 
 /// Abstain rather than invent: without a usable article nothing is written.
-fn covers(request: &ScriptRequest, plan: &Plan, dossier: &Dossier) -> bool {
+pub(crate) fn covers(request: &ScriptRequest, plan: &Plan, dossier: &Dossier) -> bool {
     let mut subjects = vec![request.topic.as_str()];
     subjects.extend(plan.queries.iter().map(|query| query.q.as_str()));
     !extractive::usable(&subjects, dossier).is_empty()
 }
 
-/// A long dossier is told by its hash.
-fn fingerprint(dossier: &Dossier) -> Result<String, Failure> {
-    let bytes = serde_json::to_vec(dossier).map_err(|error| {
-        Failure::give_up("dossier", format!("the dossier has no JSON form: {error}"))
+/// What is long is told by its hash.
+pub(crate) fn fingerprint(long: &impl Serialize) -> Result<String, Failure> {
+    let bytes = serde_json::to_vec(long).map_err(|error| {
+        Failure::give_up(
+            "step_input",
+            format!("a step's input has no JSON form: {error}"),
+        )
     })?;
     Ok(Sha256::digest(&bytes)
         .iter()
@@ -149,216 +292,160 @@ fn fingerprint(dossier: &Dossier) -> Result<String, Failure> {
         .collect())
 }
 
-/// A step's value with the time it took.
-#[derive(serde::Serialize, serde::Deserialize)]
-struct Timed<T> {
-    value: T,
-    started_at: Timestamp,
-    ms: u64,
-}
+impl Run {
+    pub(crate) fn insufficient(
+        &self,
+        planned: &Done<Planned>,
+        found: &Done<Dossier>,
+    ) -> ScriptResult {
+        let (planned, plan_timing) = (&planned.value, &planned.timing);
+        let dossier = found.value.clone();
+        let warnings = planned.degraded.iter().chain(&dossier.warnings);
+        let warnings: Vec<_> = warnings.cloned().collect();
+        let parts = Parts {
+            degraded: degraded(&[("plan", &planned.degraded)], &warnings),
+            insufficient: true,
+            generator: extractive::generator(planned.plan.language, dossier.corpus),
+            script: Script::default(),
+            checks: Checks::default(),
+            timings: vec![plan_timing.clone(), found.timing.clone()],
+            usage: self.ledger.usage(),
+            warnings,
+            dossier,
+        };
+        self.assemble(parts, &planned.plan)
+    }
 
-async fn timed<T>(
-    context: &Context,
-    step: &str,
-    work: impl Future<Output = Result<T, Failure>>,
-) -> Result<Timed<T>, Failure> {
-    // So that the job itself says what it is at, not its events alone.
-    let progress = Progress {
-        step: step.to_owned(),
-        current: 0,
-        total: 1,
-        message: None,
-    };
-    let started_at = context.now();
-    // Side by side: work that is paid for does not wait for a store that blinks.
-    let (told, value) = futures_util::join!(context.progress(&progress), work);
-    let value = value?;
-    told?;
-    let ms = context.now().as_millisecond() - started_at.as_millisecond();
-    Ok(Timed {
-        value,
-        started_at,
-        ms: u64::try_from(ms).unwrap_or(0),
-    })
-}
+    fn finished(
+        &self,
+        planned: &Done<Planned>,
+        found: &Done<Dossier>,
+        written: &Done<Written>,
+        reviewed: Option<&Done<Reviewed>>,
+        verifier: &Verifier,
+    ) -> ScriptResult {
+        let (plan, draft) = (&planned.value.plan, &written.value);
+        let mut dossier = found.value.clone();
+        let nothing = Reviewed::default();
+        let review = reviewed.map_or(&nothing, |done| &done.value);
+        let mut script = review::apply(&draft.script, review, plan);
+        let mut checks = verifier.check(&mut script, &mut dossier);
+        checks.unknown_citations = draft.unknown_citations + review.unknown_citations;
+        checks.urls_removed = draft.urls_removed + review.urls_removed;
+        let fallbacks = [
+            ("plan", &planned.value.degraded),
+            ("write", &draft.degraded),
+        ];
+        let why = fallbacks.iter().filter_map(|(_, why)| (*why).clone());
+        let warnings: Vec<_> = why
+            .chain(dossier.warnings.clone())
+            .chain(draft.warnings.clone())
+            .chain(review.warnings.clone())
+            .chain(removed(&checks))
+            .chain(self.ledger.alone())
+            .collect();
+        let mut timings = vec![
+            planned.timing.clone(),
+            found.timing.clone(),
+            written.timing.clone(),
+        ];
+        timings.extend(reviewed.map(|done| done.timing.clone()));
+        let parts = Parts {
+            degraded: degraded(&fallbacks, &warnings),
+            insufficient: false,
+            generator: generator(draft, &script, plan, &dossier),
+            script,
+            checks,
+            timings,
+            usage: self.ledger.usage(),
+            warnings,
+            dossier,
+        };
+        self.assemble(parts, plan)
+    }
 
-impl<T> Timed<T> {
-    fn timing(&self, step: &str) -> Timing {
-        Timing {
-            step: step.to_owned(),
-            started_at: self.started_at,
-            ms: self.ms,
-            items: None,
-            failed: None,
+    pub(crate) fn assemble(&self, parts: Parts, plan: &Plan) -> ScriptResult {
+        let request = self.request.clone();
+        let needs_two = matches!(request.script_type, ScriptType::News | ScriptType::Report);
+        ScriptResult {
+            schema: "script-result/1".to_owned(),
+            job_id: self.context.job().id.clone(),
+            status: parts.status(),
+            created_at: self.context.now(),
+            generator: parts.generator,
+            prompts: (parts.usage.calls > 0).then(prompt::versions),
+            corpus: parts.dossier.corpus,
+            degraded: parts.degraded,
+            low_evidence: needs_two && sites(&parts.dossier) < 2,
+            language: plan.language,
+            title: plan.title.clone(),
+            outline: plan.sections.clone(),
+            queries: parts.dossier.queries,
+            sources: parts
+                .dossier
+                .articles
+                .into_iter()
+                .map(|article| article.source)
+                .collect(),
+            images: Vec::new(),
+            script: parts.script,
+            timings: self.ledger.with_waits(parts.timings),
+            usage: parts.usage,
+            checks: parts.checks,
+            suggestions: parts.dossier.suggestions,
+            warnings: parts.warnings,
+            request,
         }
     }
 }
 
-fn research_timing(found: &Timed<Dossier>) -> Timing {
-    let articles = &found.value.articles;
-    let failed = articles
-        .iter()
-        .filter(|article| article.text.is_empty())
-        .count();
-    Timing {
-        items: Some(articles.len()),
-        failed: Some(failed),
-        ..found.timing("research")
-    }
+/// The steps that fell back, and `budget` where a limit of the job was met.
+pub(crate) fn degraded(
+    fallbacks: &[(&str, &Option<Warning>)],
+    warnings: &[Warning],
+) -> Vec<String> {
+    let steps = fallbacks.iter().filter(|(_, why)| why.is_some());
+    let budget = warnings.iter().any(fallback::is_budget).then_some("budget");
+    let all = steps.map(|(step, _)| *step).chain(budget);
+    all.map(str::to_owned).collect()
 }
 
-fn insufficient(
-    context: &Context,
-    request: ScriptRequest,
-    planned: &Timed<Planned>,
-    found: &Timed<Dossier>,
-) -> ScriptResult {
-    let plan = &planned.value.plan;
-    let parts = Parts {
-        status: ResultStatus::InsufficientSources,
-        generator: extractive::generator(plan.language, found.value.corpus),
-        script: Script::default(),
-        checks: Checks::default(),
-        images: Vec::new(),
-        dossier: found.value.clone(),
-        timings: vec![planned.timing("plan"), research_timing(found)],
-        usage: usage::total([&planned.value.usage]),
-        degraded: planned
-            .value
-            .degraded
-            .iter()
-            .map(|_| "plan".to_owned())
-            .collect(),
-        warnings: planned
-            .value
-            .degraded
-            .clone()
-            .into_iter()
-            .chain(found.value.warnings.clone())
-            .collect(),
-    };
-    parts.assemble(context, request, plan)
-}
-
-fn finished(
-    context: &Context,
-    request: ScriptRequest,
-    planned: &Timed<Planned>,
-    found: &Timed<Dossier>,
-    written: &Timed<Written>,
-    pictured: Pictured,
-) -> ScriptResult {
-    let (plan, draft) = (&planned.value.plan, &written.value);
-    let mut dossier = found.value.clone();
-    let mut script = draft.script.clone();
-    let mut checks = verify::check(&mut script, &mut dossier);
-    checks.unknown_citations = draft.unknown_citations;
-    checks.urls_removed = draft.urls_removed;
-    let mut images = pictured.images;
-    images::place(&mut script, &mut images);
-    let fallbacks = [
-        ("plan", &planned.value.degraded),
-        ("write", &draft.degraded),
-    ];
-    let degraded: Vec<_> = fallbacks
-        .iter()
-        .filter(|(_, why)| why.is_some())
-        .map(|(step, _)| (*step).to_owned())
-        .collect();
-    let why = fallbacks.iter().filter_map(|(_, why)| (*why).clone());
-    let warnings = why
-        .chain(dossier.warnings.clone())
-        .chain(draft.warnings.clone())
-        .chain(removed(draft))
-        .chain(pictured.warnings)
-        .collect();
-    let parts = Parts {
-        status: if degraded.is_empty() {
-            ResultStatus::Ok
-        } else {
-            ResultStatus::Degraded
-        },
-        generator: generator(draft, plan, &dossier),
-        script,
-        checks,
-        timings: [planned.timing("plan"), research_timing(found)]
-            .into_iter()
-            .chain(pictured.timings)
-            .chain([written.timing("write")])
-            .collect(),
-        usage: usage::total(
-            [&planned.value.usage, &draft.usage]
-                .into_iter()
-                .chain(&pictured.usages),
-        ),
-        images,
-        degraded,
-        warnings,
-        dossier,
-    };
-    parts.assemble(context, request, plan)
-}
-
-fn removed(draft: &Written) -> Option<Warning> {
-    let marks = draft.unknown_citations;
+pub(crate) fn removed(checks: &Checks) -> Option<Warning> {
+    let marks = checks.unknown_citations;
     (marks > 0).then(|| Warning {
         code: "unknown_citation".to_owned(),
         detail: format!("{marks} citation marks named no source and were removed"),
     })
 }
 
-fn generator(draft: &Written, plan: &Plan, dossier: &Dossier) -> Generator {
+fn generator(draft: &Written, script: &Script, plan: &Plan, dossier: &Dossier) -> Generator {
     if draft.by_llm {
-        prompt::generator(plan.language, dossier.corpus, draft.model.clone())
+        let mixed = script.lines().any(|line| line.origin == Origin::Extracted);
+        prompt::generator(plan.language, dossier.corpus, draft.model.clone(), mixed)
     } else {
         extractive::generator(plan.language, dossier.corpus)
     }
 }
 
 /// What differs between a written result and an abstention.
-struct Parts {
-    status: ResultStatus,
-    generator: Generator,
-    script: Script,
-    checks: Checks,
-    dossier: Dossier,
-    images: Vec<ImageRecord>,
-    timings: Vec<Timing>,
-    usage: super::types::Usage,
-    degraded: Vec<String>,
-    warnings: Vec<Warning>,
+pub(crate) struct Parts {
+    pub(crate) insufficient: bool,
+    pub(crate) generator: Generator,
+    pub(crate) script: Script,
+    pub(crate) checks: Checks,
+    pub(crate) dossier: Dossier,
+    pub(crate) timings: Vec<Timing>,
+    pub(crate) usage: Usage,
+    pub(crate) degraded: Vec<String>,
+    pub(crate) warnings: Vec<Warning>,
 }
 
 impl Parts {
-    fn assemble(self, context: &Context, request: ScriptRequest, plan: &Plan) -> ScriptResult {
-        let needs_two = matches!(request.script_type, ScriptType::News | ScriptType::Report);
-        ScriptResult {
-            schema: "script-result/1".to_owned(),
-            job_id: context.job().id.clone(),
-            status: self.status,
-            created_at: context.now(),
-            generator: self.generator,
-            corpus: self.dossier.corpus,
-            degraded: self.degraded,
-            low_evidence: needs_two && sites(&self.dossier) < 2,
-            language: plan.language,
-            title: plan.title.clone(),
-            outline: plan.sections.clone(),
-            queries: self.dossier.queries,
-            sources: self
-                .dossier
-                .articles
-                .into_iter()
-                .map(|article| article.source)
-                .collect(),
-            images: self.images,
-            script: self.script,
-            timings: self.timings,
-            usage: self.usage,
-            checks: self.checks,
-            suggestions: self.dossier.suggestions,
-            warnings: self.warnings,
-            request,
+    fn status(&self) -> ResultStatus {
+        match (self.insufficient, self.degraded.is_empty()) {
+            (true, _) => ResultStatus::InsufficientSources,
+            (false, true) => ResultStatus::Ok,
+            (false, false) => ResultStatus::Degraded,
         }
     }
 }

@@ -4,7 +4,7 @@ use std::sync::Mutex;
 use std::time::Duration;
 
 use lovage_workflow::{Context, Failure};
-use serde_json::{Value, json};
+use serde_json::Value;
 use tokio::time::{MissedTickBehavior, interval};
 
 /// Time between two batches: often enough to read along, seldom enough to be cheap.
@@ -32,18 +32,6 @@ impl Relay {
         if pending.len() < PENDING_MAX {
             pending.push((kind, data));
         }
-    }
-
-    /// Takes a piece of text; pieces of one batch are joined.
-    pub(super) fn text(&self, piece: &str) {
-        let mut pending = self.pending.lock().expect("no panic while locked");
-        if let Some(("delta", Value::Object(last))) = pending.last_mut()
-            && let Some(Value::String(text)) = last.get_mut("text")
-        {
-            text.push_str(piece);
-            return;
-        }
-        pending.push(("delta", json!({ "text": piece })));
     }
 
     /// Runs `work` to its end, sending on what it pushes.

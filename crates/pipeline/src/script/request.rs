@@ -1,13 +1,13 @@
 //! Reads and checks the input of a script job.
 
 use lovage_workflow::InputError;
-use serde::de::DeserializeOwned;
 use serde_json::{Map, Value, json};
 use url::{Host, Url};
 
+use crate::input::{self, given, optional, quoted, required, violation};
 use crate::net::check_url;
 
-use super::types::{self, Length, ScriptRequest};
+use super::types::{self, Budget, Length, ScriptRequest};
 
 /// Characters of a topic.
 pub const TOPIC_CHARS_MAX: usize = 500;
@@ -20,11 +20,9 @@ pub const IMAGES_MAX: usize = 10;
 /// Hosts in one list of sites.
 pub const DOMAINS_MAX: usize = 50;
 /// Characters that describe a tone.
-const TONE_CHARS_MAX: usize = 60;
+pub(crate) const TONE_CHARS_MAX: usize = 60;
 /// Characters that describe an audience.
 const AUDIENCE_CHARS_MAX: usize = 200;
-/// Characters of a refused value that are quoted back.
-const QUOTED_CHARS_MAX: usize = 60;
 
 const FIELDS: &[&str] = &[
     "topic",
@@ -47,10 +45,8 @@ const FIELDS: &[&str] = &[
 /// Reads a request. Everything wrong with it is told at once; unknown fields
 /// are refused by name.
 pub fn parse(value: &Value) -> Result<ScriptRequest, Vec<InputError>> {
-    let Value::Object(fields) = value else {
-        return Err(vec![violation("", "an object", Some(value))]);
-    };
-    let mut wrong: Vec<InputError> = fields.keys().filter_map(|name| unknown(name)).collect();
+    let fields = input::object(value)?;
+    let mut wrong = input::unknown(fields, FIELDS);
     let request = ScriptRequest {
         topic: required(fields, "topic", "a string", &mut wrong),
         script_type: optional(
@@ -207,15 +203,6 @@ fn check_wishes(request: &ScriptRequest, wrong: &mut Vec<InputError>) {
     let both = seconds.is_some() && words.is_some();
     let came = json!(request.length);
     expect("/length", !both, "seconds or words, not both", came);
-    for (pointer, text, chars_max) in [
-        ("/tone", &request.tone, TONE_CHARS_MAX),
-        ("/audience", &request.audience, AUDIENCE_CHARS_MAX),
-    ] {
-        let text = text.as_deref().unwrap_or_default();
-        let ok = text.chars().count() <= chars_max && !text.chars().any(char::is_control);
-        let expected = format!("at most {chars_max} characters, none of them control characters");
-        expect(pointer, ok, &expected, text.into());
-    }
     for (name, hosts) in [
         ("allow", &request.domains.allow),
         ("deny", &request.domains.deny),
@@ -235,7 +222,33 @@ fn check_wishes(request: &ScriptRequest, wrong: &mut Vec<InputError>) {
             );
         }
     }
-    let budget = &request.budget;
+    check_words("/tone", request.tone.as_deref(), TONE_CHARS_MAX, wrong);
+    let audience = request.audience.as_deref();
+    check_words("/audience", audience, AUDIENCE_CHARS_MAX, wrong);
+    check_budget(&request.budget, wrong);
+}
+
+/// A few words on one line.
+pub(crate) fn check_words(
+    pointer: &str,
+    text: Option<&str>,
+    chars_max: usize,
+    wrong: &mut Vec<InputError>,
+) {
+    let text = text.unwrap_or_default();
+    if text.chars().count() > chars_max || text.chars().any(char::is_control) {
+        let expected = format!("at most {chars_max} characters, none of them control characters");
+        wrong.push(violation(pointer, &expected, Some(&text.into())));
+    }
+}
+
+/// Limits that allow something.
+pub(crate) fn check_budget(budget: &Budget, wrong: &mut Vec<InputError>) {
+    let mut expect = |pointer: &str, holds: bool, expected: &str, came: Value| {
+        if !holds {
+            wrong.push(violation(pointer, expected, Some(&came)));
+        }
+    };
     let positive = |value: Option<u64>| value.is_none_or(|value| value > 0);
     let cost = budget.max_cost_usd;
     let ok = cost.is_none_or(|usd| usd.is_finite() && usd > 0.0);
@@ -257,49 +270,6 @@ const URL_EXPECTED: &str = "a public http or https address";
 const _: () = assert!(IMAGES_MAX == 10, "IMAGES_EXPECTED names the bound");
 const _: () = assert!(SOURCES_MAX == 30, "SOURCES_EXPECTED names the bound");
 
-fn required<T: DeserializeOwned + Default>(
-    fields: &Map<String, Value>,
-    name: &str,
-    expected: &str,
-    wrong: &mut Vec<InputError>,
-) -> T {
-    if !fields.contains_key(name) {
-        wrong.push(violation(&format!("/{name}"), expected, None));
-    }
-    optional(fields, name, expected, wrong)
-}
-
-/// A field's value; its default when it is absent or, noting that, unreadable.
-fn optional<T: DeserializeOwned + Default>(
-    fields: &Map<String, Value>,
-    name: &str,
-    expected: &str,
-    wrong: &mut Vec<InputError>,
-) -> T {
-    let Some(value) = fields.get(name) else {
-        return T::default();
-    };
-    T::deserialize(value).unwrap_or_else(|_| {
-        wrong.push(violation(&format!("/{name}"), expected, Some(value)));
-        T::default()
-    })
-}
-
-/// A field's value, with a default other than its type's own.
-fn given<T: DeserializeOwned + Default>(
-    fields: &Map<String, Value>,
-    name: &str,
-    expected: &str,
-    default: T,
-    wrong: &mut Vec<InputError>,
-) -> T {
-    if fields.contains_key(name) {
-        optional(fields, name, expected, wrong)
-    } else {
-        default
-    }
-}
-
 fn urls(fields: &Map<String, Value>, wrong: &mut Vec<InputError>) -> Vec<Url> {
     let values: Vec<Value> = optional(fields, "seed_urls", "an array of addresses", wrong);
     let mut urls = Vec::new();
@@ -314,38 +284,6 @@ fn urls(fields: &Map<String, Value>, wrong: &mut Vec<InputError>) -> Vec<Url> {
         }
     }
     urls
-}
-
-fn unknown(name: &str) -> Option<InputError> {
-    if FIELDS.contains(&name) {
-        return None;
-    }
-    let escaped = name.replace('~', "~0").replace('/', "~1");
-    Some(InputError {
-        pointer: format!("/{escaped}"),
-        message: format!(
-            "expected one of the fields {}, got {}",
-            FIELDS.join(", "),
-            quoted(&name.into())
-        ),
-    })
-}
-
-fn violation(pointer: &str, expected: &str, came: Option<&Value>) -> InputError {
-    let came = came.map_or_else(|| "nothing".to_owned(), quoted);
-    InputError {
-        pointer: pointer.to_owned(),
-        message: format!("expected {expected}, got {came}"),
-    }
-}
-
-fn quoted(value: &Value) -> String {
-    let text = value.to_string();
-    if text.chars().count() <= QUOTED_CHARS_MAX {
-        return text;
-    }
-    let cut: String = text.chars().take(QUOTED_CHARS_MAX).collect();
-    format!("{cut}…")
 }
 
 #[cfg(test)]

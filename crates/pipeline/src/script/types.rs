@@ -150,7 +150,7 @@ pub(super) fn default_max_images() -> usize {
     10
 }
 
-pub(super) fn default_cache() -> bool {
+pub(crate) fn default_cache() -> bool {
     true
 }
 
@@ -634,6 +634,19 @@ pub struct Timing {
     pub items: Option<usize>,
     /// Of these, how many failed.
     pub failed: Option<usize>,
+    /// Milliseconds of it spent waiting for a limit; `null` where it was not measured.
+    #[serde(default)]
+    pub queue_ms: Option<u64>,
+    /// Attempts of the job that it took.
+    #[serde(default = "once")]
+    pub attempts: u32,
+    /// Whether the last attempt found it done.
+    #[serde(default)]
+    pub cached: bool,
+}
+
+fn once() -> u32 {
+    1
 }
 
 /// What was spent. `null` means unknown.
@@ -651,6 +664,37 @@ pub struct Usage {
     pub cost_usd: Option<f64>,
     /// Why the cost is what it is.
     pub cost_note: Option<String>,
+    /// The same by step, in the order of their first call.
+    #[serde(default)]
+    pub by_step: Vec<StepUsage>,
+}
+
+/// What one step spent, in all attempts. `null` means unknown.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct StepUsage {
+    /// Step.
+    pub step: String,
+    /// Calls to a language model.
+    pub calls: u32,
+    /// Prompt tokens.
+    pub prompt_tokens: Option<u64>,
+    /// Completion tokens.
+    pub completion_tokens: Option<u64>,
+    /// Of the prompt tokens, those served from a cache.
+    pub cached_tokens: Option<u64>,
+    /// US dollars; `null` where no price is known.
+    pub cost_usd: Option<f64>,
+}
+
+/// Versions of the prompts that the result was made with.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Prompts {
+    /// The planner's.
+    pub planner: String,
+    /// The writer's.
+    pub writer: String,
+    /// The review's.
+    pub review: String,
 }
 
 /// Deterministic measures of the script.
@@ -687,6 +731,9 @@ pub struct ScriptResult {
     pub request: ScriptRequest,
     /// Who made the text.
     pub generator: Generator,
+    /// The prompts' versions; absent where no model was asked.
+    #[serde(default)]
+    pub prompts: Option<Prompts>,
     /// Live web or bundled sample.
     pub corpus: Corpus,
     /// Steps that fell back.

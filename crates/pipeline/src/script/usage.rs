@@ -1,43 +1,70 @@
 //! What was spent, for the result.
 
-use crate::llm::Spent;
+use crate::llm::TokenUsage;
 
-use super::types::Usage;
+use super::types::{StepUsage, Usage};
 
-/// Calls and tokens as a result shows them.
-pub(super) fn of(spent: Spent) -> Usage {
-    Usage {
-        calls: spent.calls,
-        prompt_tokens: spent.usage.prompt,
-        completion_tokens: spent.usage.completion,
-        cached_tokens: spent.usage.cached,
-        cost_usd: None,
-        cost_note: None,
+impl StepUsage {
+    /// Nothing yet.
+    pub(super) fn of(step: &str) -> Self {
+        Self {
+            step: step.to_owned(),
+            calls: 0,
+            prompt_tokens: None,
+            completion_tokens: None,
+            cached_tokens: None,
+            cost_usd: Some(0.0),
+        }
+    }
+
+    /// Adds calls. A cost that is unknown makes the sum unknown.
+    pub(super) fn add(&mut self, calls: u32, tokens: TokenUsage, cost: Option<f64>) {
+        let sum = TokenUsage {
+            prompt: self.prompt_tokens,
+            completion: self.completion_tokens,
+            cached: self.cached_tokens,
+        };
+        let sum = sum.plus(tokens);
+        self.calls += calls;
+        self.prompt_tokens = sum.prompt;
+        self.completion_tokens = sum.completion;
+        self.cached_tokens = sum.cached;
+        self.cost_usd = add(self.cost_usd, cost);
     }
 }
 
-/// The sum of steps. Without a call the cost is known to be nothing; with one
-/// it is unknown, since no price is set.
-pub(super) fn total<'a>(steps: impl IntoIterator<Item = &'a Usage>) -> Usage {
-    let mut total = steps.into_iter().fold(Usage::default(), |mut sum, step| {
-        sum.calls += step.calls;
-        sum.prompt_tokens = add(sum.prompt_tokens, step.prompt_tokens);
-        sum.completion_tokens = add(sum.completion_tokens, step.completion_tokens);
-        sum.cached_tokens = add(sum.cached_tokens, step.cached_tokens);
-        sum
-    });
-    if total.calls == 0 {
-        total.cost_usd = Some(0.0);
-        total.cost_note = Some("no LLM used".to_owned());
-    } else {
-        total.cost_note = Some("no price is set for this model".to_owned());
+impl Usage {
+    /// The sum of steps. Without a call the cost is known to be nothing; with
+    /// one it is unknown unless a price is set. `estimated` calls did not say
+    /// what they used.
+    pub(super) fn total(by_step: Vec<StepUsage>, priced: bool, estimated: usize) -> Self {
+        let mut all = StepUsage::of("");
+        for step in &by_step {
+            let tokens = TokenUsage {
+                prompt: step.prompt_tokens,
+                completion: step.completion_tokens,
+                cached: step.cached_tokens,
+            };
+            all.add(step.calls, tokens, step.cost_usd);
+        }
+        let note = match (all.calls, priced, estimated) {
+            (0, ..) => Some("no LLM used".to_owned()),
+            (_, false, _) => Some("no price is set for this model".to_owned()),
+            (_, true, 0) => None,
+            (_, true, calls) => Some(format!("{calls} calls are priced by estimate")),
+        };
+        Self {
+            calls: all.calls,
+            prompt_tokens: all.prompt_tokens,
+            completion_tokens: all.completion_tokens,
+            cached_tokens: all.cached_tokens,
+            cost_usd: all.cost_usd.filter(|_| all.calls == 0 || priced),
+            cost_note: note,
+            by_step,
+        }
     }
-    total
 }
 
-fn add(sum: Option<u64>, step: Option<u64>) -> Option<u64> {
-    match (sum, step) {
-        (None, None) => None,
-        (sum, step) => Some(sum.unwrap_or(0) + step.unwrap_or(0)),
-    }
+fn add(sum: Option<f64>, more: Option<f64>) -> Option<f64> {
+    Some(sum? + more?)
 }

@@ -40,19 +40,7 @@ pub struct Support {
 /// in the dossier's sources. `unknown_citations` and `urls_removed` are the
 /// parser's to tell and stay 0.
 pub fn check(script: &mut Script, dossier: &mut Dossier) -> Checks {
-    let verifier = Verifier::new(dossier);
-    for line in script.sections.iter_mut().flat_map(|s| &mut s.lines) {
-        verifier.judge(line);
-    }
-    let mut checks = verifier.measure(script);
-    for article in &mut dossier.articles {
-        let source = &mut article.source;
-        let cites = script.lines().flat_map(|line| &line.cites);
-        source.citations = cites.filter(|cite| cite.source == source.id).count();
-        source.used = source.citations > 0;
-        checks.sources_used += usize::from(source.used);
-    }
-    checks
+    Verifier::new(dossier).check(script, dossier)
 }
 
 /// The readable sources, taken apart once for many lines.
@@ -96,6 +84,22 @@ impl Verifier {
             space: Space::of(&documents),
             sources,
         }
+    }
+
+    /// As [`check`], of the dossier that this was made from.
+    pub(crate) fn check(&self, script: &mut Script, dossier: &mut Dossier) -> Checks {
+        for line in script.sections.iter_mut().flat_map(|s| &mut s.lines) {
+            self.judge(line);
+        }
+        let mut checks = self.measure(script);
+        for article in &mut dossier.articles {
+            let source = &mut article.source;
+            let cites = script.lines().flat_map(|line| &line.cites);
+            source.citations = cites.filter(|cite| cite.source == source.id).count();
+            source.used = source.citations > 0;
+            checks.sources_used += usize::from(source.used);
+        }
+        checks
     }
 
     /// How well the named sources together carry a sentence. Sources that do
@@ -171,7 +175,8 @@ impl Verifier {
         }
     }
 
-    fn judge(&self, line: &mut Line) {
+    /// Fills `support` and `check`, and points the citations at their best passages.
+    pub(crate) fn judge(&self, line: &mut Line) {
         if line.cites.is_empty() {
             line.support = None;
             line.check = Check::None;

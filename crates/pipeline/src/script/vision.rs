@@ -4,16 +4,13 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
 use crate::llm::{ChatRequest, Message, Picture, Role};
+use crate::prompts;
 
 use super::prompt::{name, unmarked};
 use super::types::{ImageAnalysis, ImageKind, Language};
 use crate::image::Kept;
 use crate::image::limits::ALT_CHARS_MAX;
 
-/// Version of the prompt and the schema.
-pub(super) const VISION_VERSION: &str = "vision/1";
-
-const PROMPT: &str = include_str!("../prompts/vision.md");
 /// Bounds of an answer, with room for a reasoning model's thoughts.
 const TOKENS_MAX: u32 = 1_000;
 const TOKENS_PER_IMAGE_MAX: u32 = 400;
@@ -36,7 +33,7 @@ pub(super) fn request(topic: &str, language: Language, images: &[&Kept]) -> Chat
         media_type: "image/jpeg",
         bytes: image.jpeg.clone(),
     });
-    let system = PROMPT.replace("{language}", name(language));
+    let system = prompts::VISION.fill(&[("language", name(language))]);
     let asked = Message {
         pictures: pictures.collect(),
         ..Message::new(Role::User, text)

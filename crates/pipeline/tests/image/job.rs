@@ -4,7 +4,7 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use lovage_pipeline::render::{Dialect, Format, graph, render};
+use lovage_pipeline::render::{Dialect, graph, markdown};
 use lovage_pipeline::script::stored_image;
 use lovage_pipeline::script::types::{ImageKind, ResultStatus, ScriptResult};
 use lovage_tests::llm::{Answer, StandIn};
@@ -120,7 +120,7 @@ fn placed(result: &ScriptResult) {
 
 /// Renderings show our copies, and say whose they are.
 fn shown(result: &ScriptResult) {
-    let markdown = render(result, Format::Markdown);
+    let markdown = markdown(result);
     for image in result.images.iter().filter(|image| image.used_in.is_some()) {
         assert!(
             markdown.contains(&format!("![{}](<{}>)", image.alt, image.stored)),
@@ -364,7 +364,7 @@ async fn orders_inside_an_image_stay_words_about_it() {
         (ImageKind::Other, 3),
         "out of its range, it is put in range"
     );
-    let markdown = render(&obeyed, Format::Markdown);
+    let markdown = markdown(&obeyed);
     for foreign in [
         "](https://evil",
         "](<https://evil",

@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex};
 use async_trait::async_trait;
 use lovage_pipeline::llm::{Llm, OpenAi, OpenAiConfig};
 use lovage_pipeline::net::{CorpusFetcher, Fetch, FetchError, Page, Request, Want};
-use lovage_pipeline::news::Research;
+use lovage_pipeline::news::{Research, feeds};
 use lovage_pipeline::script::types::ScriptResult;
 use lovage_pipeline::script::{Deps, ScriptHandler};
 use lovage_tests::llm::StandIn;
@@ -132,10 +132,12 @@ pub(crate) fn handler(door: &Arc<Door>, stand_in: Option<&StandIn>) -> ScriptHan
         let openai = OpenAi::new(config, Arc::new(Semaphore::new(3)), 7);
         Arc::new(openai.unwrap()) as Arc<dyn Llm>
     });
-    let research = Research::live(CorpusFetcher::feeds(), door.clone());
+    let pages = Arc::clone(door) as Arc<dyn Fetch>;
+    let research = Research::live(feeds(CorpusFetcher::feeds(), &pages), pages);
     ScriptHandler::new(Deps {
         vision: llm.clone(),
         llm,
+        price: None,
         research: Arc::new(research.with_host_gap(Duration::ZERO)),
     })
 }

@@ -4,9 +4,9 @@ use std::fmt::Write;
 
 use super::report::{CurvePoint, grouped};
 
-const WIDTH: f64 = 640.0;
-const LEFT: f64 = 80.0;
-const RIGHT: f64 = 620.0;
+pub(super) const WIDTH: f64 = 640.0;
+pub(super) const LEFT: f64 = 80.0;
+pub(super) const RIGHT: f64 = 620.0;
 /// Height of one panel, and where they begin.
 const PANEL: f64 = 150.0;
 const TOPS: [f64; 2] = [40.0, 250.0];
@@ -14,18 +14,15 @@ const BOTTOM: f64 = 450.0;
 
 const STYLE: &str = "text{font:12px sans-serif;fill:#333}.title{font-weight:bold}\
     .grid{stroke:#ddd}.line{fill:none;stroke-width:2}.middle{text-anchor:middle}.end{text-anchor:end}";
-const BLUE: &str = "#1f6fb2";
-const RED: &str = "#c0392b";
+pub(super) const BLUE: &str = "#1f6fb2";
+pub(super) const RED: &str = "#c0392b";
 
 /// An SVG picture of the curve; nothing of fewer than two points.
 pub(super) fn draw(curve: &[CurvePoint]) -> Option<String> {
     if curve.len() < 2 {
         return None;
     }
-    let mut svg = format!(
-        "<svg xmlns=\"http://www.w3.org/2000/svg\" viewBox=\"0 0 {WIDTH} {BOTTOM}\" width=\"{WIDTH}\" height=\"{BOTTOM}\">\
-         <style>{STYLE}</style><rect width=\"{WIDTH}\" height=\"{BOTTOM}\" fill=\"#fff\"/>\n"
-    );
+    let mut svg = begin(BOTTOM);
     let rates: Vec<f64> = curve.iter().map(|point| point.jobs_per_s).collect();
     panel(
         &mut svg,
@@ -51,6 +48,14 @@ pub(super) fn draw(curve: &[CurvePoint]) -> Option<String> {
         BOTTOM - 8.0
     );
     Some(svg)
+}
+
+/// An empty picture, `height` high, to be ended with `</svg>`.
+pub(super) fn begin(height: f64) -> String {
+    format!(
+        "<svg xmlns=\"http://www.w3.org/2000/svg\" viewBox=\"0 0 {WIDTH} {height}\" width=\"{WIDTH}\" height=\"{height}\">\
+         <style>{STYLE}</style><rect width=\"{WIDTH}\" height=\"{height}\" fill=\"#fff\"/>\n"
+    )
 }
 
 /// One panel: a logarithmic grid, and a line per series.

@@ -2,12 +2,14 @@
 //! Redis itself sets in the same run. Compare ratios, not absolute figures.
 
 mod backlog;
+mod bars;
 mod chart;
 mod curve;
 mod drain;
 mod due;
 mod durability;
 mod enqueue;
+mod fan_out;
 mod floor;
 mod hand;
 mod http;
@@ -23,6 +25,7 @@ mod page;
 pub(crate) mod part;
 mod report;
 mod spread;
+mod stand_in;
 mod store;
 mod usage;
 
@@ -129,5 +132,6 @@ async fn one(section: Section, setup: &Setup, report: &mut Report) -> Result<(),
         Section::Due => due::measure(setup, report).await,
         Section::Model => model::measure(setup, report).await,
         Section::Images => images::measure(report).await,
+        Section::FanOut => fan_out::measure(setup, report).await,
     }
 }

@@ -4,7 +4,7 @@ use std::fmt::Write;
 use std::path::{Path, PathBuf};
 
 use super::report::{HEADS, Report, grouped};
-use super::{chart, lanes};
+use super::{bars, chart, lanes};
 use crate::args::Section;
 use crate::exit::{self, Exit};
 
@@ -15,6 +15,8 @@ const END: &str = "<!-- figures: end -->";
 const CURVE: &str = "batch-curve.svg";
 /// The drawn downloads, beside the page.
 const LANES: &str = "images.svg";
+/// The drawn times of jobs by their steps, beside the page.
+const FAN_OUT: &str = "fan-out.svg";
 
 /// A page to be refreshed.
 pub(super) struct Page {
@@ -38,7 +40,7 @@ impl Page {
         })
     }
 
-    /// Writes the figures between the marks, and the picture of the curve beside the page.
+    /// Writes the figures between the marks, and the pictures beside the page.
     pub(super) fn refresh(&self, report: &Report) -> Result<(), Exit> {
         let failed = |error| refused(&self.path, &error);
         if let Some(picture) = chart::draw(&report.curve) {
@@ -46,6 +48,9 @@ impl Page {
         }
         if let Some(picture) = lanes::draw(&report.lanes) {
             std::fs::write(self.path.with_file_name(LANES), picture).map_err(failed)?;
+        }
+        if let Some(picture) = bars::draw(&report.fan_out) {
+            std::fs::write(self.path.with_file_name(FAN_OUT), picture).map_err(failed)?;
         }
         let (before, after) = (&self.before, &self.after);
         let page = format!("{before}{BEGIN}\n\n{}\n{END}{after}", figures(report));
@@ -86,6 +91,7 @@ fn figures(report: &Report) -> String {
                     "\n![Who downloads when: one, five and ten images at a time]({LANES})"
                 );
             }
+            Section::FanOut => fan_out(&mut text, report),
             _ => {}
         }
     }
@@ -172,6 +178,28 @@ fn curve(text: &mut String, report: &Report) {
             grouped(point.jobs_per_s),
             point.p50_ms.to_string(),
             point.p99_ms.to_string(),
+        ];
+        row(text, &cells);
+    }
+}
+
+fn fan_out(text: &mut String, report: &Report) {
+    if report.fan_out.is_empty() {
+        return;
+    }
+    let _ = writeln!(
+        text,
+        "\n![Seconds of a job by its steps, side by side and one by one]({FAN_OUT})\n"
+    );
+    let heads = ["store", "steps of 2 s", "side by side, s", "one by one, s"];
+    row(text, &heads.map(str::to_owned));
+    row(text, &heads.map(|_| "---".to_owned()));
+    for point in &report.fan_out {
+        let cells = [
+            point.store.to_owned(),
+            point.steps.to_string(),
+            format!("{:.3}", point.side_by_side_s),
+            format!("{:.3}", point.one_by_one_s),
         ];
         row(text, &cells);
     }

@@ -28,6 +28,9 @@ pub(super) struct Report {
     /// Who downloads when, for each number of downloads at a time.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub(super) lanes: Vec<Lanes>,
+    /// Steps of a job against its time.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub(super) fan_out: Vec<FanOutPoint>,
 }
 
 /// One measured thing.
@@ -80,6 +83,15 @@ pub(super) struct CurvePoint {
     pub(super) jobs_per_s: f64,
     pub(super) p50_ms: f64,
     pub(super) p99_ms: f64,
+}
+
+/// One job of this many steps, in seconds from its enqueue to its end.
+#[derive(Debug, Clone, Copy, Serialize)]
+pub(super) struct FanOutPoint {
+    pub(super) store: &'static str,
+    pub(super) steps: usize,
+    pub(super) side_by_side_s: f64,
+    pub(super) one_by_one_s: f64,
 }
 
 /// Downloads of one run.
@@ -201,6 +213,24 @@ impl CurvePoint {
     }
 }
 
+impl FanOutPoint {
+    /// To the millisecond, in which stores keep time.
+    pub(super) fn new(
+        store: &'static str,
+        steps: usize,
+        side_by_side: f64,
+        one_by_one: f64,
+    ) -> Self {
+        let whole = |seconds: f64| (seconds * 1_000.0).round() / 1_000.0;
+        Self {
+            store,
+            steps,
+            side_by_side_s: whole(side_by_side),
+            one_by_one_s: whole(one_by_one),
+        }
+    }
+}
+
 /// Heads of the columns of [`Figure::cells`].
 pub(super) const HEADS: [&str; 6] = ["FIGURE", "VALUE", "FLOOR", "RATIO", "TARGET", "MET"];
 
@@ -216,6 +246,7 @@ impl Report {
             drain_commands: Vec::new(),
             curve: Vec::new(),
             lanes: Vec::new(),
+            fan_out: Vec::new(),
         }
     }
 

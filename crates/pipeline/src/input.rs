@@ -1,0 +1,115 @@
+//! Reading the input of a job field by field, telling all that is wrong with it at once.
+
+use lovage_workflow::{Context, Failure, InputError};
+use serde::de::DeserializeOwned;
+use serde_json::{Map, Value};
+
+/// Characters of a refused value that are quoted back.
+const QUOTED_CHARS_MAX: usize = 60;
+
+/// The input of the job an attempt is at, as `parse` reads it.
+///
+/// # Errors
+/// Gives up with `input`: a job that was enqueued past the catalogue's check.
+pub(crate) fn read<T>(
+    context: &Context,
+    parse: impl Fn(&Value) -> Result<T, Vec<InputError>>,
+) -> Result<T, Failure> {
+    let input: Value = context.input()?;
+    parse(&input).map_err(|wrong| Failure::give_up("input", sentence(&wrong)))
+}
+
+/// Everything that is wrong, for a person.
+pub(crate) fn sentence(wrong: &[InputError]) -> String {
+    let wrong: Vec<_> = wrong
+        .iter()
+        .map(|one| format!("{} {}", one.pointer, one.message))
+        .collect();
+    wrong.join("; ")
+}
+
+/// The fields of an input, which has to be an object.
+pub(crate) fn object(value: &Value) -> Result<&Map<String, Value>, Vec<InputError>> {
+    let object = value.as_object();
+    object.ok_or_else(|| vec![violation("", "an object", Some(value))])
+}
+
+/// A field that has to be there.
+pub(crate) fn required<T: DeserializeOwned + Default>(
+    fields: &Map<String, Value>,
+    name: &str,
+    expected: &str,
+    wrong: &mut Vec<InputError>,
+) -> T {
+    if !fields.contains_key(name) {
+        wrong.push(violation(&format!("/{name}"), expected, None));
+    }
+    optional(fields, name, expected, wrong)
+}
+
+/// A field's value; its default when it is absent or, noting that, unreadable.
+pub(crate) fn optional<T: DeserializeOwned + Default>(
+    fields: &Map<String, Value>,
+    name: &str,
+    expected: &str,
+    wrong: &mut Vec<InputError>,
+) -> T {
+    let Some(value) = fields.get(name) else {
+        return T::default();
+    };
+    T::deserialize(value).unwrap_or_else(|_| {
+        wrong.push(violation(&format!("/{name}"), expected, Some(value)));
+        T::default()
+    })
+}
+
+/// A field's value, with a default other than its type's own.
+pub(crate) fn given<T: DeserializeOwned + Default>(
+    fields: &Map<String, Value>,
+    name: &str,
+    expected: &str,
+    default: T,
+    wrong: &mut Vec<InputError>,
+) -> T {
+    if fields.contains_key(name) {
+        optional(fields, name, expected, wrong)
+    } else {
+        default
+    }
+}
+
+/// A refusal for every field that is none of `known`.
+pub(crate) fn unknown(fields: &Map<String, Value>, known: &[&str]) -> Vec<InputError> {
+    let others = fields.keys().filter(|name| !known.contains(&name.as_str()));
+    let refused = |name: &String| {
+        let escaped = name.replace('~', "~0").replace('/', "~1");
+        InputError {
+            pointer: format!("/{escaped}"),
+            message: format!(
+                "expected one of the fields {}, got {}",
+                known.join(", "),
+                quoted(&name.as_str().into())
+            ),
+        }
+    };
+    others.map(refused).collect()
+}
+
+/// What was expected and what came; nothing came where it is `None`.
+pub(crate) fn violation(pointer: &str, expected: &str, came: Option<&Value>) -> InputError {
+    let came = came.map_or_else(|| "nothing".to_owned(), quoted);
+    InputError {
+        pointer: pointer.to_owned(),
+        message: format!("expected {expected}, got {came}"),
+    }
+}
+
+/// A value as a refusal shows it.
+pub(crate) fn quoted(value: &Value) -> String {
+    let text = value.to_string();
+    if text.chars().count() <= QUOTED_CHARS_MAX {
+        return text;
+    }
+    let cut: String = text.chars().take(QUOTED_CHARS_MAX).collect();
+    format!("{cut}…")
+}

@@ -1,0 +1,74 @@
+//! Kinds: the registry, and each kind but `script.generate` from its input to its
+//! result, with the stand-in model and a journal in memory.
+#![expect(clippy::unwrap_used, reason = "in a test, an error is a failure")]
+
+mod batch;
+mod comprehensive;
+mod registry;
+mod revise;
+
+use std::sync::Arc;
+
+use lovage_pipeline::Kinds;
+use lovage_pipeline::llm::{Llm, OpenAi, OpenAiConfig};
+use lovage_pipeline::news::Research;
+use lovage_pipeline::script::Deps;
+use lovage_tests::llm::StandIn;
+use lovage_workflow::memory::MemoryJournal;
+use lovage_workflow::{Checkpoint, Failure, Payload, Runner};
+use serde_json::Value;
+use tokio::sync::Semaphore;
+
+/// A topic that the sample articles cover.
+const TOPIC: &str = "Lumen Bay tidal battery";
+
+fn kinds() -> Kinds {
+    Kinds::new(lovage_pipeline::standard())
+}
+
+fn offline() -> Deps {
+    Deps {
+        llm: None,
+        vision: None,
+        price: None,
+        research: Arc::new(Research::sample()),
+    }
+}
+
+fn with_model(stand_in: &StandIn) -> Deps {
+    // Another test may have installed it already.
+    let _ = rustls::crypto::ring::default_provider().install_default();
+    let config = OpenAiConfig::new(stand_in.url(), "stand-in");
+    let llm: Arc<dyn Llm> = Arc::new(OpenAi::new(config, Arc::new(Semaphore::new(3)), 7).unwrap());
+    Deps {
+        llm: Some(llm),
+        ..offline()
+    }
+}
+
+/// One attempt at a job of a kind.
+async fn attempt(
+    deps: &Deps,
+    kind: &str,
+    journal: &Arc<MemoryJournal>,
+    number: u32,
+    input: &Value,
+) -> Result<Payload, Failure> {
+    let handlers = kinds().handlers(deps);
+    let Some(Runner::Async(handler)) = handlers.get(kind) else {
+        panic!("{kind} has a handler");
+    };
+    handler.run(journal.attempt(number, input)).await
+}
+
+/// A journal in which an earlier attempt has left these.
+fn left(steps: &[Checkpoint]) -> Arc<MemoryJournal> {
+    Arc::new(MemoryJournal::with_steps(steps.to_vec()))
+}
+
+fn code(failure: Failure) -> String {
+    match failure {
+        Failure::GiveUp { code, .. } | Failure::Retry { code, .. } => code,
+        other => panic!("{other:?}"),
+    }
+}
