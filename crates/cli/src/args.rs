@@ -488,13 +488,15 @@ pub(crate) enum Section {
     Due,
     /// Jobs that wait for a language model.
     Model,
+    /// Images of a slow server, some at a time.
+    Images,
     /// Steps side by side, and requests at once.
     FanOut,
 }
 
 impl Section {
     /// In the order they are measured.
-    pub(crate) const ALL: [Self; 12] = [
+    pub(crate) const ALL: [Self; 13] = [
         Self::Floor,
         Self::Drain,
         Self::Durability,
@@ -506,6 +508,7 @@ impl Section {
         Self::Leases,
         Self::Due,
         Self::Model,
+        Self::Images,
         Self::FanOut,
     ];
 
@@ -531,6 +534,7 @@ impl Section {
             Self::Leases => "Leases: renewing many",
             Self::Due => "Due: many jobs at once",
             Self::Model => "Model: jobs that wait",
+            Self::Images => "Images: ten of a slow server, some at a time",
             Self::FanOut => "Fan-out: steps side by side, and jobs at once",
         }
     }

@@ -1,12 +1,14 @@
 //! From settings to the real parts: which store, which model, which sources.
 
 use std::sync::Arc;
+use std::time::Duration;
 
-use lovage_api::{ApiConfig, FormatSpec, OptionSpec, Render, Rendered, State};
+use lovage_api::{ApiConfig, FormatSpec, Image, OptionSpec, Render, Rendered, State};
 use lovage_broker_redis::{RedisBroker, RedisConfig};
 use lovage_broker_sqlite::{SqliteBroker, SqliteConfig};
 use lovage_core::broker::Broker;
 use lovage_core::cache::Cache;
+use lovage_core::checkpoint::Checkpoint;
 use lovage_core::clock::{Clock, SystemClock};
 use lovage_core::id::{QueueName, WorkerId};
 use lovage_core::limiter::Limiter;
@@ -15,14 +17,14 @@ use lovage_pipeline::llm::{Llm, OpenAi, OpenAiConfig, Taped};
 use lovage_pipeline::net::{CachedFetch, TapedFetch};
 use lovage_pipeline::news::Research;
 use lovage_pipeline::render::Choice;
-use lovage_pipeline::script::{Deps, Sharing};
+use lovage_pipeline::script::{Deps, Sharing, stored_image};
 use lovage_pipeline::tape::Tape;
 use lovage_pipeline::{Kinds, Rendering};
 use lovage_worker::{Worker, WorkerConfig};
 use lovage_workflow::Handlers;
 use tokio::sync::Semaphore;
 
-use crate::config::{LlmProvider, ResearchSource, Settings, Synchronous, masked};
+use crate::config::{LlmProvider, ResearchSource, Settings, Synchronous, VisionModel, masked};
 use crate::exit::{self, Exit};
 use crate::sources::{self, Doors};
 
@@ -126,8 +128,10 @@ fn deps(settings: &Settings, store: &Store) -> Result<Deps, Exit> {
             research: Arc::new(research(settings, doors.as_ref()).mannered_as(&own)),
         }
     });
+    let models = Models::new(settings, store);
     Ok(Deps {
-        llm: llm(settings, store.limiter.clone())?,
+        llm: models.writer()?,
+        vision: models.vision()?,
         price: settings.llm.price,
         research: own,
         sharing,
@@ -137,43 +141,80 @@ fn deps(settings: &Settings, store: &Store) -> Result<Deps, Exit> {
 /// The same over a tape: recorded on it, or answered from it. Nothing is
 /// shared: a recording is whole, and a replay asks nobody.
 pub(crate) fn taped(settings: &Settings, store: &Store, tape: &Arc<Tape>) -> Result<Deps, Exit> {
-    let llm = llm(settings, store.limiter.clone())?;
+    let models = Models::new(settings, store);
+    let heard = |llm| Arc::new(Taped::new(llm, tape.clone())) as _;
     let taped = |fetch| Arc::new(TapedFetch::new(fetch, tape.clone(), masked)) as _;
     let doors = doors(settings)?.map(|doors| doors.through(taped));
     Ok(Deps {
-        llm: llm.map(|llm| Arc::new(Taped::new(llm, tape.clone())) as _),
+        llm: models.writer()?.map(heard),
+        vision: models.vision()?.map(heard),
         price: settings.llm.price,
         research: Arc::new(research(settings, doors.as_ref())),
         sharing: None,
     })
 }
 
-fn llm(settings: &Settings, limiter: Arc<dyn Limiter>) -> Result<Option<Arc<dyn Llm>>, Exit> {
-    let llm = &settings.llm;
-    let named = !llm.api_key.expose().is_empty() || settings.is_set("llm.base_url");
-    let wanted = match llm.provider {
-        LlmProvider::Extractive => false,
-        LlmProvider::Openai => true,
-        LlmProvider::Auto => named,
-    };
-    if !wanted {
-        return Ok(None);
+/// Longest call about images: a script can do without.
+const VISION_TIMEOUT: Duration = Duration::from_secs(45);
+
+/// The models of a worker: they share its calls in flight and the store's limits.
+struct Models<'a> {
+    settings: &'a Settings,
+    permits: Arc<Semaphore>,
+    limiter: Arc<dyn Limiter>,
+}
+
+impl<'a> Models<'a> {
+    fn new(settings: &'a Settings, store: &Store) -> Self {
+        Self {
+            settings,
+            permits: Arc::new(Semaphore::new(settings.llm.concurrency)),
+            limiter: store.limiter.clone(),
+        }
     }
-    let bearer = llm.key_header.eq_ignore_ascii_case("authorization");
-    let config = OpenAiConfig {
-        api_key: Some(lovage_pipeline::llm::Secret::new(llm.api_key.expose())),
-        key_header: (!bearer).then(|| llm.key_header.clone()),
-        idle_timeout: llm.idle_timeout_s,
-        total_timeout: llm.timeout_s,
-        ..OpenAiConfig::new(&llm.base_url, &llm.model)
-    };
-    let permits = Arc::new(Semaphore::new(llm.concurrency));
-    let seed = clock().now().as_nanosecond() as u64 ^ u64::from(std::process::id());
-    let openai = OpenAi::new(config, permits, seed)
-        .map_err(|error| Exit::because("llm settings", &error))?;
-    let holder = WorkerId::at(clock().now()).to_string();
-    let admitted = openai.admitted_by(limiter, llm.limits, llm.price, holder);
-    Ok(Some(Arc::new(admitted)))
+
+    fn writer(&self) -> Result<Option<Arc<dyn Llm>>, Exit> {
+        let llm = &self.settings.llm;
+        self.open(&llm.model, llm.timeout_s)
+    }
+
+    fn vision(&self) -> Result<Option<Arc<dyn Llm>>, Exit> {
+        let llm = &self.settings.llm;
+        let name = match &llm.vision_model {
+            VisionModel::Off => return Ok(None),
+            VisionModel::Same => &llm.model,
+            VisionModel::Other(name) => name,
+        };
+        self.open(name, llm.timeout_s.min(VISION_TIMEOUT))
+    }
+
+    /// A model by its name; none where the settings ask for the offline writer.
+    fn open(&self, name: &str, timeout: Duration) -> Result<Option<Arc<dyn Llm>>, Exit> {
+        let llm = &self.settings.llm;
+        let named = !llm.api_key.expose().is_empty() || self.settings.is_set("llm.base_url");
+        let wanted = match llm.provider {
+            LlmProvider::Extractive => false,
+            LlmProvider::Openai => true,
+            LlmProvider::Auto => named,
+        };
+        if !wanted {
+            return Ok(None);
+        }
+        let bearer = llm.key_header.eq_ignore_ascii_case("authorization");
+        let config = OpenAiConfig {
+            api_key: Some(lovage_pipeline::llm::Secret::new(llm.api_key.expose())),
+            key_header: (!bearer).then(|| llm.key_header.clone()),
+            idle_timeout: llm.idle_timeout_s.min(timeout),
+            total_timeout: timeout,
+            ..OpenAiConfig::new(&llm.base_url, name)
+        };
+        let seed = clock().now().as_nanosecond() as u64 ^ u64::from(std::process::id());
+        let openai = OpenAi::new(config, self.permits.clone(), seed)
+            .map_err(|error| Exit::because("llm settings", &error))?;
+        let holder = WorkerId::at(clock().now()).to_string();
+        let admitted = openai.admitted_by(self.limiter.clone(), llm.limits, llm.price, holder);
+        Ok(Some(Arc::new(admitted)))
+    }
 }
 
 /// The doors to the network; none where the sample inside the program is read.
@@ -252,6 +293,16 @@ impl Render for KindRender {
         let entry = self.0.get(kind).into_iter();
         let renderings = entry.flat_map(|entry| &entry.renderings);
         renderings.map(spec).collect()
+    }
+
+    fn image(&self, checkpoints: &[Checkpoint], id: &str) -> Option<Image> {
+        // The latest: a job that was run again under another recipe has stored it twice.
+        let mut steps = checkpoints.iter().rev();
+        let jpeg = steps.find_map(|one| stored_image(&one.step, &one.value, id))?;
+        Some(Image {
+            content_type: "image/jpeg",
+            body: jpeg.into(),
+        })
     }
 
     fn render(

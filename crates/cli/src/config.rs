@@ -314,6 +314,8 @@ pub(crate) struct Llm {
     pub(crate) key_header: String,
     /// Model to ask for.
     pub(crate) model: String,
+    /// Model that looks at images.
+    pub(crate) vision_model: VisionModel,
     /// Calls in flight at once in one worker.
     pub(crate) concurrency: usize,
     /// Longest time of one call.
@@ -324,6 +326,17 @@ pub(crate) struct Llm {
     pub(crate) limits: Limits,
     /// What tokens cost, where it is known.
     pub(crate) price: Option<Price>,
+}
+
+/// Who looks at images.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum VisionModel {
+    /// The model that writes.
+    Same,
+    /// Nobody.
+    Off,
+    /// Another model at the same address.
+    Other(String),
 }
 
 /// Who answers.
@@ -371,6 +384,11 @@ impl Llm {
             model: from.parsed("llm.model", "the name of a model", |text| {
                 (!text.is_empty()).then(|| text.to_owned())
             })?,
+            vision_model: match from.text("llm.vision_model")? {
+                "" => VisionModel::Same,
+                "off" => VisionModel::Off,
+                other => VisionModel::Other(other.to_owned()),
+            },
             concurrency: from.whole("llm.concurrency", 1..=1_000)?,
             timeout_s,
             idle_timeout_s,

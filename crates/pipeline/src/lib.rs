@@ -7,6 +7,7 @@ pub mod batch;
 pub mod comprehensive;
 mod digest;
 pub mod extractive;
+pub mod image;
 mod input;
 mod kind;
 pub mod llm;

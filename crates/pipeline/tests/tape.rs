@@ -8,8 +8,8 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use lovage_pipeline::llm::{
-    ChatRequest, ChatResponse, Llm, LlmError, LlmErrorKind, Message, Role, Sink, Spent, Taped,
-    TokenUsage,
+    ChatRequest, ChatResponse, Llm, LlmError, LlmErrorKind, Message, Queued, Role, Sink, Spent,
+    Taped, TokenUsage,
 };
 use lovage_pipeline::net::{Fetch, FetchError, Page, Request, TapedFetch, Want};
 use lovage_pipeline::secret::Secret;
@@ -77,6 +77,7 @@ fn answer(text: &str) -> Result<ChatResponse, LlmError> {
         },
         model: Some("model-1b".to_owned()),
         calls: 2,
+        queued: Queued::default(),
     })
 }
 

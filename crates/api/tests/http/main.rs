@@ -9,6 +9,7 @@ mod down;
 mod enqueue;
 mod estimate;
 mod events;
+mod images;
 mod jobs;
 mod lifecycle;
 mod limits;

@@ -3,11 +3,12 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use lovage_api::{ApiConfig, FormatSpec, OptionSpec, Render, Rendered, State, serve};
+use lovage_api::{ApiConfig, FormatSpec, Image, OptionSpec, Render, Rendered, State, serve};
 use lovage_client::Client;
 use lovage_client::wire::{EnqueueRequest, JobView, Problem};
 use lovage_core::broker::{Broker, Claimed};
 use lovage_core::catalog::{Catalog, InputError, KindSpec};
+use lovage_core::checkpoint::Checkpoint;
 use lovage_core::estimate::{Estimate, StepEstimate};
 use lovage_core::event::NewEvent;
 use lovage_core::id::JobId;
@@ -284,5 +285,15 @@ impl Render for Headline {
         };
         let content_type = content_type.to_owned();
         Some(Ok(Rendered { content_type, body }))
+    }
+
+    fn image(&self, checkpoints: &[Checkpoint], id: &str) -> Option<Image> {
+        let stored = checkpoints
+            .iter()
+            .find(|one| one.step == format!("image-{id}"))?;
+        Some(Image {
+            content_type: "image/jpeg",
+            body: stored.value.as_str().as_bytes().to_vec(),
+        })
     }
 }

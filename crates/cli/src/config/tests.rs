@@ -104,6 +104,7 @@ fn flags_beat_environment_beats_file_beats_defaults() {
             } else {
                 Vec::new()
             },
+            recorded: None,
         })
         .unwrap();
         assert_eq!(settings.worker.concurrency, expected);
@@ -633,6 +634,7 @@ fn show_is_toml_that_says_where_values_came_from() {
         file: Some(path.clone()),
         env: env(&[("REDIS_URL", "redis://:pw@host"), ("OPENAI_API_KEY", "k")]),
         flags: vec![("worker.concurrency".to_owned(), Value::Integer(8))],
+        recorded: None,
     })
     .unwrap();
     let shown = settings.show();

@@ -228,9 +228,11 @@ impl Fetch for GuardedClient {
             .acquire()
             .await
             .expect("the semaphore is never closed");
-        tokio::time::timeout(self.timeouts.total, self.follow(request))
+        let total = self.timeouts.total;
+        let total = request.want.time_max().map_or(total, |max| total.min(max));
+        tokio::time::timeout(total, self.follow(request))
             .await
-            .map_err(|_| FetchError::Timeout(self.timeouts.total.as_secs()))?
+            .map_err(|_| FetchError::Timeout(total.as_secs()))?
     }
 }
 

@@ -17,6 +17,8 @@ pub use corpus::CorpusFetcher;
 pub use guard::{PublicAddr, Refusal, check_url};
 pub use taped::TapedFetch;
 
+use std::time::Duration;
+
 use async_trait::async_trait;
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
@@ -110,6 +112,8 @@ pub enum Want {
     Feed,
     /// robots.txt: text, at most 500 kB.
     Robots,
+    /// An image: at most 8 MB and 15 s.
+    Image,
     /// What a search service says: JSON, or text where it complains; at most
     /// 1 MB. Read whatever the status, for its reason.
     Answer,
@@ -122,6 +126,7 @@ impl Want {
             Self::Html => limits::HTML_BYTES_MAX,
             Self::Feed => limits::FEED_BYTES_MAX,
             Self::Robots => limits::ROBOTS_BYTES_MAX,
+            Self::Image => limits::IMAGE_BYTES_MAX,
             Self::Answer => limits::ANSWER_BYTES_MAX,
         }
     }
@@ -133,7 +138,14 @@ impl Want {
             Self::Feed => "feed",
             Self::Robots => "robots",
             Self::Answer => "answer",
+            Self::Image => "image",
         }
+    }
+
+    /// Most time a body of this kind may take, redirects included, where that
+    /// is less than pages have.
+    pub(crate) fn time_max(self) -> Option<Duration> {
+        (self == Self::Image).then_some(limits::IMAGE_TIMEOUT)
     }
 
     /// The `Accept` header that asks for it.
@@ -145,6 +157,7 @@ impl Want {
                  application/xml;q=0.9, text/xml;q=0.9, application/json;q=0.8"
             }
             Self::Robots => "text/plain",
+            Self::Image => "image/jpeg, image/png, image/webp, image/gif;q=0.9, image/*;q=0.5",
             Self::Answer => "application/json",
         }
     }
@@ -165,6 +178,8 @@ impl Want {
                     | "application/feed+json"
             ),
             Self::Robots => essence == "text/plain",
+            // What it really is, its first bytes say.
+            Self::Image => media_type.type_() == mime::IMAGE,
             Self::Answer => {
                 media_type.type_() == mime::TEXT
                     || media_type.subtype() == mime::JSON

@@ -16,6 +16,7 @@ mod host;
 mod jsonld;
 mod lead;
 pub mod limits;
+mod picture;
 mod published;
 pub(crate) mod rank;
 mod robots;
@@ -129,6 +130,11 @@ impl Research {
     /// Where the pages come from.
     pub fn corpus(&self) -> Corpus {
         self.corpus
+    }
+
+    /// The door that pages come through; images share it and its bound.
+    pub(crate) fn door(&self) -> &dyn Fetch {
+        &*self.fetch
     }
 
     /// The same research with one more source.

@@ -173,6 +173,7 @@ pub(crate) fn unread(candidate: &Candidate, now: Timestamp) -> Article {
             error: Some("not read in time".to_owned()),
         },
         text: String::new(),
+        images: Vec::new(),
     }
 }
 
@@ -201,4 +202,5 @@ fn fill(article: &mut Article, reading: Reading, candidate: &Candidate) {
     source.sha256 = (!reading.text.is_empty()).then(|| sha256_hex(&reading.text));
     source.error = None;
     article.text = reading.text;
+    article.images = reading.images;
 }

@@ -19,6 +19,7 @@ use crate::llm::{Cached, Llm, Price};
 use crate::news::Research;
 use crate::prompts::{self, Prompt};
 
+use super::images::{self, Pictured};
 use super::ledger::Ledger;
 use super::plan::Planned;
 use super::review::{self, Reviewed};
@@ -39,6 +40,8 @@ const VERSION: &str = "script.generate/3";
 pub struct Deps {
     /// The language model; without one the offline writer works.
     pub llm: Option<Arc<dyn Llm>>,
+    /// The model that looks at images; without one they stay undescribed.
+    pub vision: Option<Arc<dyn Llm>>,
     /// What the model costs, where that is known.
     pub price: Option<Price>,
     /// Where pages come from.
@@ -96,6 +99,7 @@ pub(crate) struct Run {
     pub(crate) request: ScriptRequest,
     pub(crate) ledger: Arc<Ledger>,
     llm: Option<Arc<dyn Llm>>,
+    vision: Option<Arc<dyn Llm>>,
     research: Arc<Research>,
 }
 
@@ -138,6 +142,7 @@ impl Run {
             ledger: Ledger::open(&context, budget, deps.price).await?,
             context,
             request,
+            vision: llm.as_ref().and(deps.vision.clone()),
             llm,
             research: sharing
                 .map_or(&deps.research, |sharing| &sharing.research)
@@ -154,14 +159,17 @@ impl Run {
             return Ok(self.insufficient(&planned, &found));
         }
         let verifier = verifier(dossier).await?;
-        let written = self.write(plan, dossier, &verifier).await?;
+        let writing = self.write(plan, dossier, &verifier);
+        let picturing = self.picture(plan, dossier);
+        let (written, pictured) = futures_util::try_join!(writing, picturing)?;
         if written.value.script.sections.is_empty() {
             return Ok(self.insufficient(&planned, &found));
         }
         let reviewed = self
             .review(plan, dossier, &written.value, &verifier)
             .await?;
-        Ok(self.finished(&planned, &found, &written, reviewed.as_ref(), &verifier))
+        let result = self.finished(&planned, &found, &written, reviewed.as_ref(), &verifier);
+        Ok(pictured.shown_in(result, &self.ledger))
     }
 
     /// The model for a step, within the job's budget.
@@ -222,6 +230,22 @@ impl Run {
         self.step("write", &input, || {
             write::run(&self.context, material, self.model("write"), &input)
         })
+        .await
+    }
+
+    /// Beside the writer, whose text does not depend on what images say.
+    async fn picture(&self, plan: &Plan, dossier: &Dossier) -> Result<Pictured, Failure> {
+        let eyes = self.vision.clone();
+        let eyes = eyes.map(|eyes| self.ledger.model("vision", eyes));
+        let door = self.research.door();
+        images::run(
+            &self.context,
+            &self.request,
+            plan.language,
+            dossier,
+            door,
+            eyes,
+        )
         .await
     }
 
@@ -399,6 +423,7 @@ impl Run {
                 .into_iter()
                 .map(|article| article.source)
                 .collect(),
+            images: Vec::new(),
             script: parts.script,
             timings: self.ledger.with_waits(parts.timings),
             usage: parts.usage,

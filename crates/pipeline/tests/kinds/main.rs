@@ -29,6 +29,7 @@ fn kinds() -> Kinds {
 fn offline() -> Deps {
     Deps {
         llm: None,
+        vision: None,
         price: None,
         research: Arc::new(Research::sample()),
         sharing: None,

@@ -60,6 +60,7 @@ pub(crate) async fn run(
 ) -> Result<Run, Failure> {
     let handler = ScriptHandler::new(Deps {
         llm,
+        vision: None,
         price: Some(PRICE),
         research: Arc::new(research),
         sharing: None,
