@@ -5,6 +5,7 @@
 
 pub mod batch;
 pub mod comprehensive;
+mod digest;
 pub mod extractive;
 mod input;
 mod kind;
@@ -16,6 +17,9 @@ pub mod render;
 pub mod revise;
 pub mod script;
 pub mod secret;
+mod sharing;
+pub mod tape;
+mod visible;
 
 pub use kind::{KindEntry, Kinds};
 pub use render::Rendering;

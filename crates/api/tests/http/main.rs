@@ -7,6 +7,7 @@ mod bounds;
 mod children;
 mod down;
 mod enqueue;
+mod estimate;
 mod events;
 mod jobs;
 mod lifecycle;

@@ -8,6 +8,7 @@ use lovage_client::Client;
 use lovage_client::wire::{EnqueueRequest, JobView, Problem};
 use lovage_core::broker::{Broker, Claimed};
 use lovage_core::catalog::{Catalog, InputError, KindSpec};
+use lovage_core::estimate::{Estimate, StepEstimate};
 use lovage_core::event::NewEvent;
 use lovage_core::id::JobId;
 use lovage_core::job::NewJob;
@@ -201,9 +202,27 @@ fn catalog() -> Catalog {
     script.attempts_max = 4;
     script.timeout = Some(Duration::from_secs(600));
     script.check = Arc::new(check_topic);
+    script.estimate = Some(Arc::new(|input| {
+        let step = |step: &str, prompt_tokens, cost_usd| StepEstimate {
+            step: step.to_owned(),
+            calls: 1,
+            prompt_tokens,
+            completion_tokens: 5,
+            cost_usd,
+        };
+        let topic = input["topic"].as_str().unwrap().len() as u64;
+        Estimate {
+            by_step: vec![
+                step("plan", topic, Some(0.25)),
+                step("write", 100, Some(0.5)),
+            ],
+            notes: vec!["a guess".to_owned()],
+        }
+    }));
     let mut broken = KindSpec::new("test.panics".parse().unwrap(), "Has a broken check");
     broken.check = Arc::new(|_| panic!("a check that panics"));
-    Catalog::new([script, broken])
+    let odd = KindSpec::new("test.odd".parse().unwrap(), "Nobody knows what it uses");
+    Catalog::new([script, broken, odd])
 }
 
 fn check_topic(input: &Value) -> Result<(), Vec<InputError>> {

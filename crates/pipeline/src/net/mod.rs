@@ -3,17 +3,23 @@
 //! [`GuardedClient`] is the live one: it judges every address by [`guard`]
 //! before it connects. [`CorpusFetcher`] reads the bundled sample.
 
+mod cached;
 pub mod client;
 pub mod corpus;
 pub mod guard;
+mod head;
 pub mod limits;
+mod taped;
 
+pub use cached::CachedFetch;
 pub use client::{ClientSettings, GuardedClient};
 pub use corpus::CorpusFetcher;
 pub use guard::{PublicAddr, Refusal, check_url};
+pub use taped::TapedFetch;
 
 use async_trait::async_trait;
 use bytes::Bytes;
+use serde::{Deserialize, Serialize};
 use url::Url;
 
 use crate::secret::Secret;
@@ -31,6 +37,8 @@ pub struct Page {
     pub etag: Option<String>,
     /// `Last-Modified` as sent.
     pub last_modified: Option<String>,
+    /// `Cache-Control` as sent.
+    pub cache_control: Option<String>,
     /// `Retry-After` as sent.
     pub retry_after: Option<String>,
     /// The bytes; empty unless the status is 2xx, or an [`Want::Answer`] was asked for.
@@ -118,6 +126,16 @@ impl Want {
         }
     }
 
+    /// Its name in keys and records.
+    pub(crate) fn as_str(self) -> &'static str {
+        match self {
+            Self::Html => "html",
+            Self::Feed => "feed",
+            Self::Robots => "robots",
+            Self::Answer => "answer",
+        }
+    }
+
     /// The `Accept` header that asks for it.
     pub(crate) fn accept(self) -> &'static str {
         match self {
@@ -157,7 +175,8 @@ impl Want {
 }
 
 /// Why a page could not be fetched.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum FetchError {
     /// The guard refused the address; says which rule.
     #[error("refused: {0}")]

@@ -27,6 +27,11 @@ pub(crate) const INTEGRATOR: Prompt = Prompt(include_str!("integrator.md"));
 /// Asks for a revised story.
 pub(crate) const REVISE: Prompt = Prompt(include_str!("revise.md"));
 
+/// Every prompt.
+pub(crate) const ALL: [Prompt; 9] = [
+    PLANNER, WRITER, REVIEW, FACTS, MARKET, TECHNICAL, ANALYST, INTEGRATOR, REVISE,
+];
+
 impl Prompt {
     /// Its version, such as `writer/2`.
     pub(crate) fn version(self) -> &'static str {

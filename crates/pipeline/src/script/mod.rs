@@ -33,7 +33,7 @@ use serde_json::{Value, json};
 use crate::kind::KindEntry;
 use crate::render;
 
-pub use recipe::{Deps, ScriptHandler};
+pub use recipe::{Deps, ScriptHandler, Sharing};
 
 /// The kind's name.
 pub const KIND: &str = "script.generate";

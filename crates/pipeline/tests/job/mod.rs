@@ -24,6 +24,7 @@ pub(crate) fn offline() -> ScriptHandler {
         llm: None,
         price: None,
         research: Arc::new(Research::sample()),
+        sharing: None,
     })
 }
 
@@ -44,6 +45,7 @@ pub(crate) fn with_price(stand_in: &StandIn, price: Option<Price>) -> ScriptHand
         llm: Some(llm),
         price,
         research: Arc::new(Research::sample()),
+        sharing: None,
     })
 }
 

@@ -31,6 +31,7 @@ fn offline() -> Deps {
         llm: None,
         price: None,
         research: Arc::new(Research::sample()),
+        sharing: None,
     }
 }
 
