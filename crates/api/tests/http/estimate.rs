@@ -1,6 +1,5 @@
 //! POST /v1/jobs?dry_run=true: checked as a job, answered with an estimate, not enqueued.
 
-use lovage_client::Client;
 use lovage_client::wire::EnqueueRequest;
 use serde_json::{Value, json};
 
@@ -29,9 +28,8 @@ async fn a_dry_run_tells_what_a_job_will_use_and_enqueues_nothing() {
     assert_eq!(estimate, expected);
     assert_eq!(jobs(&server).await, 0);
 
-    let client = Client::new(&server.url).unwrap();
     let request = EnqueueRequest::new("script.generate", &json!({"topic": "tides"})).unwrap();
-    let same = client.estimate(&request).await.unwrap();
+    let same = server.client.estimate(&request).await.unwrap();
     assert_eq!(serde_json::to_value(same).unwrap(), expected);
 }
 
@@ -54,7 +52,8 @@ async fn a_kind_without_an_estimate_says_so_and_knows_nothing() {
 async fn what_would_not_be_accepted_is_refused_dry_as_well() {
     let server = Server::start().await;
     let wrong = json!({"kind": "script.generate", "input": {"topic": ""}, "priority": 11});
-    let refused = problem(server.post_json(DRY, &wrong).await, 422).await;
+    let refused = problem(server.post_json(DRY, &wrong).await).await;
+    assert_eq!(refused.status, 422);
     let places: Vec<_> = errors(&refused)
         .into_iter()
         .map(|(place, _)| place)
@@ -68,7 +67,8 @@ async fn dry_run_is_true_or_false_and_nothing_else() {
     let table = [("dry_run=1", "dry_run"), ("dryrun=true", "dryrun")];
     for (query, parameter) in table {
         let path = format!("/v1/jobs?{query}");
-        let refused = problem(server.post_json(&path, &body()).await, 422).await;
+        let refused = problem(server.post_json(&path, &body()).await).await;
+        assert_eq!(refused.status, 422);
         assert_eq!(errors(&refused)[0].0, parameter, "{query}");
     }
     let response = server.post_json("/v1/jobs?dry_run=false", &body()).await;
