@@ -64,7 +64,7 @@ async fn every_format_is_what_it_says() {
     let links = all["graph"]["links"].as_array().unwrap();
     let ends = links
         .iter()
-        .flat_map(|link| ["source", "target"].map(|end| link[end].as_str().unwrap()));
+        .flat_map(|link| ["source", "target"].map(move |end| link[end].as_str().unwrap()));
     for end in ends {
         assert!(ids.contains(&end), "{end} of {links:?}");
     }
