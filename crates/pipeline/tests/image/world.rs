@@ -4,6 +4,7 @@ use std::collections::HashMap;
 use std::sync::{Arc, Mutex};
 
 use async_trait::async_trait;
+use jiff::Timestamp;
 use lovage_pipeline::llm::{Llm, OpenAi, OpenAiConfig};
 use lovage_pipeline::net::{CorpusFetcher, Fetch, FetchError, Page, Request, Want};
 use lovage_pipeline::news::{Research, feeds};
@@ -11,7 +12,7 @@ use lovage_pipeline::script::types::ScriptResult;
 use lovage_pipeline::script::{Deps, ScriptHandler};
 use lovage_tests::llm::StandIn;
 use lovage_workflow::memory::MemoryJournal;
-use lovage_workflow::{Failure, Handler};
+use lovage_workflow::{Clock, Failure, Handler};
 use serde_json::Value;
 use std::time::Duration;
 use tokio::sync::{Notify, Semaphore};
@@ -142,12 +143,22 @@ pub(crate) fn handler(door: &Arc<Door>, stand_in: Option<&StandIn>) -> ScriptHan
     })
 }
 
+/// The day after the last Korean article of the sample: later their news is old.
+struct Day;
+
+impl Clock for Day {
+    fn now(&self) -> Timestamp {
+        "2026-11-17T00:00:00Z".parse().unwrap()
+    }
+}
+
 /// One attempt at a job.
 pub(crate) async fn run(
     handler: &ScriptHandler,
     journal: &Arc<MemoryJournal>,
     input: &Value,
 ) -> Result<ScriptResult, Failure> {
-    let result = handler.run(journal.attempt(1, input)).await?;
+    let context = journal.attempt_at(1, input, Arc::new(Day));
+    let result = handler.run(context).await?;
     Ok(result.read().unwrap())
 }
