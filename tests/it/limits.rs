@@ -40,6 +40,9 @@ async fn run(settings: &[(&str, &str)], calls: usize, downloads: usize) {
         .env("LOVAGE__RESEARCH__CONTACT", "tests@localhost")
         .env("LOVAGE__RESEARCH__TRUSTED_HOSTS", sites.hosts())
         .env("LOVAGE__RESEARCH__HOST_PAUSE_MS", "0")
+        .env("LOVAGE__RESEARCH__SOURCES__GDELT", "false")
+        .env("LOVAGE__RESEARCH__SOURCES__HACKER_NEWS", "false")
+        .env("LOVAGE__RESEARCH__SOURCES__WIKIPEDIA", "false")
         .envs(settings.iter().copied())
         .serve()
         .await;

@@ -8,6 +8,7 @@
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 mod audit;
+mod cache;
 mod calls;
 mod chaos;
 mod cli;
@@ -17,15 +18,20 @@ mod family;
 mod generate;
 mod history;
 mod http;
+mod kinds;
 mod limits;
 mod process;
+mod quota;
 mod readme;
+mod recording;
 mod records;
 mod redis;
 mod refused;
 mod restart;
 mod site;
+mod sources;
 mod store;
 mod system;
+mod tally;
 mod tidy;
 mod upgrade;

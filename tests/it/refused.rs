@@ -65,7 +65,7 @@ async fn a_value_out_of_bounds_is_refused_with_what_was_expected() {
         ("LOVAGE__STORE__LEASE_S", "1"),
         ("LOVAGE__API__LISTEN", "nowhere"),
         ("LOVAGE__LLM__BASE_URL", "ftp://models"),
-        ("LOVAGE__RESEARCH__SOURCE", "live"),
+        ("LOVAGE__RESEARCH__SOURCE", "web"),
         ("PORT", "99999"),
         ("REDIS_URL", "localhost"),
     ] {

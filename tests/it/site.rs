@@ -9,6 +9,7 @@ use axum::Router;
 use axum::extract::State;
 use axum::http::{StatusCode, Uri, header};
 use axum::response::{IntoResponse, Response};
+use jiff::{SignedDuration, Timestamp};
 use tokio::net::TcpListener;
 use tokio::task::JoinSet;
 use tokio::time::sleep;
@@ -142,11 +143,12 @@ fn feed(address: SocketAddr) -> String {
     let mut items = String::new();
     for number in 1..=ARTICLES {
         let title = headline(address, number);
-        let day = number + 10;
+        // Recent: what is older than a request allows is not read.
+        let time = Timestamp::now() - SignedDuration::from_hours(number as i64);
         write!(
             items,
             "<item><title>{title}</title><link>http://{address}/article/{number}</link>\
-             <pubDate>{day} Nov 2026 09:00:00 +0000</pubDate></item>"
+             <pubDate>{time}</pubDate></item>"
         )
         .unwrap();
     }

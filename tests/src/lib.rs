@@ -72,13 +72,16 @@
 //!   caller that sends them again.
 //! - [`killed`] and [`proxy`]: every verb that writes, killed before and after
 //!   each of its commands or commits, and sent again.
+//! - [`cache`]: the cache as a plain map; [`cache_conformance!`] is its suite.
 //! - [`clock`], [`redis`], [`harness`]: a clock that is moved, a private
 //!   `redis-server`, and what a case is given.
-//! - [`llm`]: a stand-in for a language model's API.
+//! - [`llm`]: a stand-in for a language model's API; [`services`]: one for the
+//!   search services that news research asks.
 //! - `browser` (feature `browser`): a headless Chromium.
 
 #[cfg(feature = "browser")]
 pub mod browser;
+pub mod cache;
 pub mod clock;
 pub mod conformance;
 pub mod faults;
@@ -89,4 +92,5 @@ pub mod llm;
 pub mod model;
 pub mod proxy;
 pub mod redis;
+pub mod services;
 pub mod sim;

@@ -17,7 +17,7 @@ use lovage_core::job::{Idempotency, Job, NewJob};
 use lovage_core::limits;
 use lovage_core::payload::Payload;
 use lovage_core::query::QueueStats;
-use lovage_core::status::Status;
+use lovage_core::status::{Status, WaitReason};
 use serde_json::value::RawValue;
 
 use crate::error::ApiError;
@@ -177,13 +177,13 @@ fn waiting(job: &Job) -> Option<WaitingView> {
         (Status::Queued, None) => ("queued", None),
         _ => return None,
     };
-    let signal = job
-        .waiting
-        .as_ref()
-        .and_then(|waiting| waiting.reason.signal());
+    let parked = job.waiting.as_ref().map(|waiting| &waiting.reason);
+    let signal = parked.and_then(WaitReason::signal);
+    let limit = parked.and_then(WaitReason::limit);
     Some(WaitingView {
         reason: reason.to_owned(),
         signal: signal.map(str::to_owned),
+        limit: limit.map(str::to_owned),
         until: until.map(rfc3339),
     })
 }

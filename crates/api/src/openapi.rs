@@ -13,7 +13,8 @@ use utoipa_axum::routes;
 
 use crate::render::OptionSpec;
 use crate::routes::{
-    batches, checkpoints, children, events, health, jobs, queues, result, signals,
+    batches, checkpoints, children, events, health, images, jobs, limits, metrics, queues, result,
+    signals,
 };
 use crate::state::State;
 
@@ -110,6 +111,7 @@ pub(crate) fn routes() -> OpenApiRouter<State> {
         .routes(routes!(result::get))
         .routes(routes!(events::get))
         .routes(routes!(checkpoints::list))
+        .routes(routes!(images::get))
         .routes(routes!(children::list))
         .routes(routes!(signals::give))
         .routes(routes!(jobs::cancel))
@@ -118,6 +120,9 @@ pub(crate) fn routes() -> OpenApiRouter<State> {
         .routes(routes!(queues::pause))
         .routes(routes!(queues::resume))
         .routes(routes!(queues::limit))
+        .routes(routes!(limits::list))
+        .routes(routes!(limits::set))
         .routes(routes!(health::alive))
         .routes(routes!(health::ready))
+        .routes(routes!(metrics::get))
 }

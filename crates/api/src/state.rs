@@ -5,6 +5,7 @@ use std::sync::Arc;
 use lovage_core::broker::Broker;
 use lovage_core::catalog::Catalog;
 use lovage_core::clock::Clock;
+use lovage_core::limiter::{Limiter, MemoryLimiter};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio_util::sync::CancellationToken;
 
@@ -19,6 +20,7 @@ pub(crate) type Probe = Arc<dyn Fn() -> Result<(), String> + Send + Sync>;
 #[derive(Clone)]
 pub struct State {
     pub(crate) broker: Arc<dyn Broker>,
+    pub(crate) limiter: Arc<dyn Limiter>,
     pub(crate) catalog: Arc<Catalog>,
     pub(crate) renderer: Arc<dyn Render>,
     pub(crate) clock: Arc<dyn Clock>,
@@ -39,6 +41,7 @@ impl State {
     ) -> Self {
         Self {
             broker,
+            limiter: Arc::new(MemoryLimiter::new(Arc::clone(&clock))),
             catalog,
             renderer,
             clock,
@@ -47,6 +50,13 @@ impl State {
             draining: CancellationToken::new(),
             probes: Vec::new(),
         }
+    }
+
+    /// The same interface, showing the limits of `limiter`; without one there are none.
+    #[must_use]
+    pub fn with_limiter(mut self, limiter: Arc<dyn Limiter>) -> Self {
+        self.limiter = limiter;
+        self
     }
 
     /// The same interface, ready only while `probe` says so of `component`

@@ -7,12 +7,13 @@ use std::time::Duration;
 
 use lovage_core::error::BrokerError;
 use lovage_core::id::{JobId, QueueName};
+use lovage_core::limiter::LimitName;
 use redis::aio::PubSub;
 use redis::{FromRedisValue, Pipeline};
 
 use crate::config::RedisConfig;
 use crate::error::corrupt;
-use crate::keys::Keys;
+use crate::keys::{self, Keys};
 use crate::link::{Link, Peer};
 use crate::script::Call;
 use crate::time::{StoreTime, millis};
@@ -30,7 +31,9 @@ pub(crate) struct Store {
     pub(crate) time: StoreTime,
     pub(crate) lease: Duration,
     pub(crate) restart_grace: bool,
+    pub(crate) cache_bytes_max: u64,
     queues: Mutex<Queues>,
+    limits: Mutex<BTreeSet<LimitName>>,
 }
 
 /// What this process knows of the set of all queues.
@@ -51,7 +54,9 @@ impl Store {
             time: StoreTime::new(config.clock),
             lease: config.lease,
             restart_grace: config.restart_grace,
+            cache_bytes_max: config.cache_bytes_max,
             queues: Mutex::default(),
+            limits: Mutex::default(),
         };
         store.check().await?;
         store.check_schema().await?;
@@ -104,11 +109,11 @@ impl Store {
         self.link.tell(peer, &unblock).await
     }
 
-    /// A connection that listens to a queue's news. In a cluster it goes to where
-    /// they are published: there they need no way between nodes.
-    pub(crate) async fn subscription(&self, queue: &QueueName) -> Result<PubSub, BrokerError> {
-        let peer = self.peer(queue).await?;
-        peer.subscription(&self.keys.news(queue)).await
+    /// A connection that listens to the news of keys that begin with `prefix`. In a
+    /// cluster it goes to where they are published: there they need no way between nodes.
+    pub(crate) async fn subscription(&self, prefix: &str) -> Result<PubSub, BrokerError> {
+        let peer = self.link.peer(prefix).await?;
+        peer.subscription(&keys::news(prefix)).await
     }
 
     /// Every queue that was ever used, by name.
@@ -159,6 +164,25 @@ impl Store {
         let mut add = redis::pipe();
         add.sadd(self.keys.queues(), names).ignore();
         self.send(&add).await
+    }
+
+    /// Sees to it that an account and model is in the set of all; once per
+    /// process unless it is `new` to the servers.
+    ///
+    /// The set has a slot of its own, so no script can do this.
+    pub(crate) async fn know_limit(&self, name: &LimitName, new: bool) -> Result<(), BrokerError> {
+        if !new && self.known_limits().contains(name) {
+            return Ok(());
+        }
+        let mut add = redis::pipe();
+        add.sadd(self.keys.limits(), name.as_str()).ignore();
+        self.send::<()>(&add).await?;
+        self.known_limits().insert(name.clone());
+        Ok(())
+    }
+
+    fn known_limits(&self) -> MutexGuard<'_, BTreeSet<LimitName>> {
+        self.limits.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn queues(&self) -> MutexGuard<'_, Queues> {

@@ -27,12 +27,16 @@ use lovage_core::broker::{
     Broker, CancelReply, Claim, Claimed, Claims, Enqueued, RedriveReply, Settle, Settled,
     SignalReply, Spawn, Swept, Wake,
 };
+use lovage_core::cache::{Cache, CacheKey, CacheStats, Hold, Taken};
 use lovage_core::checkpoint::Checkpoint;
 use lovage_core::error::BrokerError;
 use lovage_core::event::{EventPage, NewEvent};
 use lovage_core::id::{JobId, QueueName, WorkerId};
 use lovage_core::job::{Child, Job, NewJob};
 use lovage_core::lease::Lease;
+use lovage_core::limiter::{
+    Admission, Ask, CallSettle, LimitName, Limiter, Limits, Remaining, Snapshot,
+};
 use lovage_core::payload::Payload;
 use lovage_core::query::{Filter, JobPage, Page, QueueStats};
 use lovage_core::queue::QueueLimits;
@@ -54,7 +58,8 @@ use crate::wake::Listeners;
 pub struct RedisBroker {
     store: Arc<Store>,
     listeners: Listeners,
-    news: News,
+    news: News<JobId>,
+    cache_news: News<String>,
 }
 
 impl RedisBroker {
@@ -73,6 +78,7 @@ impl RedisBroker {
         Ok(Self {
             listeners: Listeners::default(),
             news: News::default(),
+            cache_news: News::default(),
             store,
         })
     }
@@ -232,5 +238,60 @@ impl Broker for RedisBroker {
 
     async fn ping(&self) -> Result<(), BrokerError> {
         self.store.ping().await
+    }
+}
+
+#[async_trait]
+impl Cache for RedisBroker {
+    async fn take(
+        &self,
+        key: &CacheKey,
+        lease: Duration,
+        wait: Duration,
+    ) -> Result<Taken, BrokerError> {
+        self.store.take(&self.cache_news, key, lease, wait).await
+    }
+
+    async fn renew(&self, hold: &Hold, lease: Duration) -> Result<bool, BrokerError> {
+        self.store.renew(hold, lease).await
+    }
+
+    async fn put(&self, hold: &Hold, value: &[u8], keep: Duration) -> Result<bool, BrokerError> {
+        self.store.put(hold, value, keep).await
+    }
+
+    async fn abandon(&self, hold: &Hold) -> Result<(), BrokerError> {
+        self.store.abandon(hold).await
+    }
+
+    async fn forget(&self, key: &CacheKey) -> Result<(), BrokerError> {
+        self.store.forget(key).await
+    }
+
+    async fn counts(&self) -> Result<CacheStats, BrokerError> {
+        self.store.counts().await
+    }
+}
+
+#[async_trait]
+impl Limiter for RedisBroker {
+    async fn acquire(&self, ask: &Ask) -> Result<Admission, BrokerError> {
+        self.store.admit(ask).await
+    }
+
+    async fn settle(&self, settle: &CallSettle) -> Result<(), BrokerError> {
+        self.store.settle_call(settle).await
+    }
+
+    async fn observe(&self, name: &LimitName, remaining: Remaining) -> Result<(), BrokerError> {
+        self.store.observe(name, remaining).await
+    }
+
+    async fn limits(&self) -> Result<Vec<Snapshot>, BrokerError> {
+        self.store.limits().await
+    }
+
+    async fn set_limits(&self, name: &LimitName, overrides: Limits) -> Result<bool, BrokerError> {
+        self.store.set_limits(name, &overrides).await
     }
 }

@@ -84,6 +84,14 @@ script! {
     FORGET = "#!lua flags=allow-oom" "lua/prelude.lua" "lua/forget.lua";
     PAUSE = "#!lua flags=allow-oom" "lua/prelude.lua" "lua/pause.lua";
     TOKEN = "#!lua flags=allow-oom" "lua/prelude.lua" "lua/token.lua";
+    CACHE_TAKE = "#!lua flags=allow-oom" "lua/cache.lua" "lua/cache_take.lua";
+    CACHE_RENEW = "#!lua flags=allow-oom" "lua/cache.lua" "lua/cache_renew.lua";
+    CACHE_PUT = "#!lua" "lua/cache.lua" "lua/cache_put.lua";
+    CACHE_FREE = "#!lua flags=allow-oom" "lua/cache.lua" "lua/cache_free.lua";
+    LIMITER_ACQUIRE = "#!lua flags=allow-oom" "lua/limiter.lua" "lua/limiter_acquire.lua";
+    LIMITER_SETTLE = "#!lua flags=allow-oom" "lua/limiter.lua" "lua/limiter_settle.lua";
+    LIMITER_OBSERVE = "#!lua flags=allow-oom" "lua/limiter.lua" "lua/limiter_observe.lua";
+    LIMITER_SET = "#!lua flags=allow-oom" "lua/limiter.lua" "lua/limiter_set.lua";
     READ = "#!lua flags=no-writes" "lua/read.lua";
     AFTER = "#!lua flags=no-writes" "lua/after.lua";
     LANE = "#!lua flags=no-writes" "lua/lane.lua";
@@ -109,5 +117,30 @@ mod tests {
         assert!(include_str!("lua/claim.lua").contains("'SETRANGE', Q .. 'j:' .. id, 3, 'q'"));
         let unit = format!("UNIT = {}\n", lovage_core::queue::Weight::UNIT);
         assert!(prelude.contains(&unit));
+    }
+
+    #[test]
+    fn the_limiter_counts_as_the_core_does() {
+        use lovage_core::limiter::state as core;
+        let lua = include_str!("lua/limiter.lua");
+        for line in [
+            format!("SHARE, BURST = {}, {}\n", core::SHARE, core::BURST),
+            format!(
+                "DECREASE, FACTOR_MIN, INCREASE, GROW_AFTER = {}, {}, {}, {}\n",
+                core::DECREASE,
+                core::FACTOR_MIN,
+                core::INCREASE,
+                core::GROW_AFTER
+            ),
+            format!(
+                "PLACE_WAIT_MS, FORGET_MS, HOLDER_MS, DAY_MS = {}, {}, {}, {}\n",
+                core::PLACE_WAIT_MS,
+                core::FORGET_MS,
+                core::HOLDER_MS,
+                core::DAY_MS
+            ),
+        ] {
+            assert!(lua.contains(&line), "{line}");
+        }
     }
 }

@@ -6,7 +6,9 @@ use std::time::Duration;
 use lovage_broker_redis::{RedisBroker, RedisConfig};
 use lovage_core::broker::Broker;
 use lovage_core::id::JobId;
+use lovage_core::limiter::Limiter;
 use lovage_tests::clock::ManualClock;
+use lovage_tests::conformance::limiter::LimiterHarness;
 use lovage_tests::harness::Harness;
 use lovage_tests::redis::RedisServer;
 
@@ -49,3 +51,28 @@ async fn overwrite(server: Arc<RedisServer>, id: JobId, record: Vec<u8>) {
 
 lovage_tests::broker_conformance!(fresh);
 lovage_tests::broker_simulation!(fresh);
+
+async fn fresh_limiter() -> Option<LimiterHarness> {
+    if !RedisServer::available() {
+        return None;
+    }
+    let server = RedisServer::start().await;
+    let clock = ManualClock::default();
+    let config = RedisConfig {
+        clock: Some(Arc::new(clock.clone())),
+        ..RedisConfig::new(server.url())
+    };
+    let open = move || {
+        let config = config.clone();
+        async move {
+            let broker = RedisBroker::connect(config).await;
+            Arc::new(broker.expect("the server is fit")) as Arc<dyn Limiter>
+        }
+    };
+    let limiter = open().await;
+    Some(LimiterHarness::new(limiter, clock, server).reopening(open))
+}
+
+mod limiter {
+    lovage_tests::limiter_conformance!(super::fresh_limiter);
+}

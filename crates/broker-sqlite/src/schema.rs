@@ -17,6 +17,14 @@ const STEPS: &[Step] = &[
         tables: sql!("schema_2"),
         fill: fill_expires,
     },
+    Step {
+        tables: sql!("schema_3"),
+        fill: |_| Ok(()),
+    },
+    Step {
+        tables: sql!("schema_4"),
+        fill: |_| Ok(()),
+    },
 ];
 
 struct Step {

@@ -18,7 +18,7 @@ use crate::writer::Write;
 pub(crate) fn column(job: &Job) -> Option<String> {
     let reason = &job.waiting.as_ref()?.reason;
     match reason {
-        WaitReason::Backoff | WaitReason::Limit => None,
+        WaitReason::Backoff | WaitReason::Limit | WaitReason::LimitOf(_) => None,
         WaitReason::Signal(_) | WaitReason::Children(_) => {
             let text = Payload::of(reason).expect("a reason has a JSON form");
             Some(text.as_str().to_owned())
@@ -74,7 +74,7 @@ pub(crate) fn child_ended(write: &mut Write<'_>, child: &JobId) -> Result<(), Br
 
 fn is_there(conn: &Connection, row: i64, reason: &WaitReason) -> Result<bool, BrokerError> {
     match reason {
-        WaitReason::Backoff | WaitReason::Limit => Ok(false),
+        WaitReason::Backoff | WaitReason::Limit | WaitReason::LimitOf(_) => Ok(false),
         WaitReason::Signal(name) => Ok(stored(conn, row, name)?.is_some()),
         WaitReason::Children(join) => joined(conn, row, *join),
     }

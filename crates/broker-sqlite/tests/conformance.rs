@@ -9,7 +9,9 @@ use std::time::Duration;
 use lovage_broker_sqlite::{SqliteBroker, SqliteConfig};
 use lovage_core::broker::Broker;
 use lovage_core::id::JobId;
+use lovage_core::limiter::Limiter;
 use lovage_tests::clock::ManualClock;
+use lovage_tests::conformance::limiter::LimiterHarness;
 use lovage_tests::harness::Harness;
 
 const LEASE: Duration = Duration::from_secs(10);
@@ -55,3 +57,23 @@ fn overwrite(path: &Path, id: JobId, record: &[u8]) {
 
 lovage_tests::broker_conformance!(fresh);
 lovage_tests::broker_simulation!(fresh);
+
+async fn open_limiter(path: PathBuf, clock: ManualClock) -> Arc<dyn Limiter> {
+    let config = SqliteConfig {
+        clock: Arc::new(clock),
+        ..SqliteConfig::new(path)
+    };
+    Arc::new(SqliteBroker::open(config).await.unwrap())
+}
+
+async fn fresh_limiter() -> LimiterHarness {
+    let dir = tempfile::tempdir().unwrap();
+    let (path, clock) = (dir.path().join("jobs.db"), ManualClock::default());
+    let limiter = open_limiter(path.clone(), clock.clone()).await;
+    LimiterHarness::new(limiter, clock.clone(), dir)
+        .reopening(move || open_limiter(path.clone(), clock.clone()))
+}
+
+mod limiter {
+    lovage_tests::limiter_conformance!(super::fresh_limiter);
+}

@@ -1,6 +1,9 @@
 //! The command line.
 
+pub(crate) mod cache;
+pub(crate) mod limit;
 pub(crate) mod queue;
+pub(crate) mod sources;
 
 use std::path::PathBuf;
 
@@ -8,7 +11,10 @@ use clap::builder::PossibleValuesParser;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use uuid::Uuid;
 
+use self::cache::CacheAction;
+use self::limit::LimitAction;
 use self::queue::{DeadAction, QueueAction};
+use self::sources::SourcesAction;
 
 /// A job queue and worker system for long, costly LLM jobs.
 #[derive(Debug, Parser)]
@@ -53,17 +59,37 @@ pub(crate) enum Command {
     Retry(Target),
     /// Give a job a value that it waits for, now or later.
     Signal(Signal),
+    /// List the kinds of jobs, each with an input to begin from.
+    Kinds(Kinds),
     /// Show queues, pause and limit them.
     Queue {
         /// What to do with them.
         #[command(subcommand)]
         action: QueueAction,
     },
+    /// Show and set what accounts with providers may use, for all workers.
+    Limit {
+        /// What to do with them.
+        #[command(subcommand)]
+        action: LimitAction,
+    },
     /// Show jobs that failed, run them again.
     Dead {
         /// What to do with them.
         #[command(subcommand)]
         action: DeadAction,
+    },
+    /// Try the news sources.
+    Sources {
+        /// What to do with them.
+        #[command(subcommand)]
+        action: SourcesAction,
+    },
+    /// Show what jobs share.
+    Cache {
+        /// What to do with it.
+        #[command(subcommand)]
+        action: CacheAction,
     },
     /// Measure this machine: the queue, and the Redis floor in the same run.
     Bench(Bench),
@@ -85,11 +111,40 @@ pub(crate) enum Command {
     },
 }
 
+/// What a script is to be like, and what it may cost.
+#[derive(Debug, Args)]
+pub(crate) struct Wishes {
+    /// Seconds it takes to read aloud.
+    #[arg(long, value_name = "SECONDS", conflicts_with = "words")]
+    pub(crate) seconds: Option<u32>,
+    /// Words.
+    #[arg(long, value_name = "WORDS")]
+    pub(crate) words: Option<u32>,
+    /// Tone, such as neutral or lively.
+    #[arg(long)]
+    pub(crate) tone: Option<String>,
+    /// Who is spoken to.
+    #[arg(long)]
+    pub(crate) audience: Option<String>,
+    /// Oldest news wanted, such as 7d or 36h.
+    #[arg(long, value_name = "AGE")]
+    pub(crate) since: Option<String>,
+    /// Most tokens; at the limit it ends with what it has.
+    #[arg(long, value_name = "TOKENS")]
+    pub(crate) max_tokens: Option<u64>,
+    /// Most US dollars; needs llm.price_in and llm.price_out.
+    #[arg(long, value_name = "USD")]
+    pub(crate) max_cost: Option<f64>,
+    /// Most seconds of work.
+    #[arg(long, value_name = "SECONDS")]
+    pub(crate) deadline: Option<u64>,
+}
+
 /// Arguments of `generate`.
 #[derive(Debug, Args)]
 pub(crate) struct Generate {
     /// What the script is about, 1 to 500 characters.
-    #[arg(required_unless_present = "resume", value_name = "TOPIC")]
+    #[arg(required_unless_present_any = ["resume", "replay"], value_name = "TOPIC")]
     pub(crate) topic: Option<String>,
     /// Kind of text.
     #[arg(long = "type", value_enum, default_value = "youtube")]
@@ -97,6 +152,11 @@ pub(crate) struct Generate {
     /// Language; auto is the topic's.
     #[arg(long, value_enum, default_value = "auto")]
     pub(crate) lang: Lang,
+    #[command(flatten)]
+    pub(crate) wishes: Wishes,
+    /// Print what the script will probably use of a model; write nothing.
+    #[arg(long, conflicts_with = "resume")]
+    pub(crate) dry_run: bool,
     /// Format of the script on stdout.
     #[arg(short, long, visible_alias = "format", value_name = "FORMAT", value_parser = script_formats(), default_value = "markdown")]
     pub(crate) output: String,
@@ -106,8 +166,14 @@ pub(crate) struct Generate {
     #[arg(long, value_name = "DIR")]
     pub(crate) data: Option<String>,
     /// Go on with an interrupted job from its last checkpoint.
-    #[arg(long, value_name = "ID", conflicts_with_all = ["topic", "script_type", "lang"])]
+    #[arg(long, value_name = "ID", conflicts_with_all = ["topic", "script_type", "lang", "Wishes"])]
     pub(crate) resume: Option<Uuid>,
+    /// Write every call and page of this run into an empty folder.
+    #[arg(long, value_name = "DIR", conflicts_with_all = ["resume", "replay"])]
+    pub(crate) record: Option<PathBuf>,
+    /// Run a recorded run again, without network; another topic is asked in vain.
+    #[arg(long, value_name = "DIR", conflicts_with = "resume")]
+    pub(crate) replay: Option<PathBuf>,
 }
 
 /// Arguments of `up`.
@@ -205,6 +271,9 @@ pub(crate) struct Enqueue {
     /// The same key and job gives the same job again instead of a second one.
     #[arg(long, value_name = "KEY")]
     pub(crate) idempotency_key: Option<String>,
+    /// Check the job and print what it will probably use of a model; enqueue nothing.
+    #[arg(long)]
+    pub(crate) dry_run: bool,
     /// How to print the job.
     #[arg(short, long, value_enum)]
     pub(crate) output: Option<Output>,
@@ -312,6 +381,14 @@ pub(crate) struct List {
     pub(crate) server: Server,
 }
 
+/// Arguments of `kinds`.
+#[derive(Debug, Args)]
+pub(crate) struct Kinds {
+    /// How to print them.
+    #[arg(short, long, value_enum, default_value = "table")]
+    pub(crate) output: Output,
+}
+
 /// Arguments of `signal`.
 #[derive(Debug, Args)]
 pub(crate) struct Signal {
@@ -411,13 +488,15 @@ pub(crate) enum Section {
     Due,
     /// Jobs that wait for a language model.
     Model,
+    /// Images of a slow server, some at a time.
+    Images,
     /// Steps side by side, and requests at once.
     FanOut,
 }
 
 impl Section {
     /// In the order they are measured.
-    pub(crate) const ALL: [Self; 12] = [
+    pub(crate) const ALL: [Self; 13] = [
         Self::Floor,
         Self::Drain,
         Self::Durability,
@@ -429,6 +508,7 @@ impl Section {
         Self::Leases,
         Self::Due,
         Self::Model,
+        Self::Images,
         Self::FanOut,
     ];
 
@@ -454,6 +534,7 @@ impl Section {
             Self::Leases => "Leases: renewing many",
             Self::Due => "Due: many jobs at once",
             Self::Model => "Model: jobs that wait",
+            Self::Images => "Images: ten of a slow server, some at a time",
             Self::FanOut => "Fan-out: steps side by side, and jobs at once",
         }
     }

@@ -8,6 +8,7 @@ mod error;
 mod layers;
 mod read;
 mod secret;
+pub(crate) mod source;
 mod suggest;
 #[cfg(test)]
 mod tests;
@@ -20,20 +21,30 @@ use std::time::Duration;
 
 use lovage_broker_redis::{Tls, is_address as is_redis};
 use lovage_core::id::QueueName;
+use lovage_core::limiter::Limits;
 use lovage_core::limits;
+use lovage_pipeline::llm::Price;
 use tracing_subscriber::EnvFilter;
 use url::Url;
 
 pub(crate) use error::ConfigError;
 use layers::Layers;
-pub(crate) use secret::Secret;
+pub(crate) use secret::{Secret, masked};
 
+/// Sections that decide what a job does, and not where and how fast.
+const RECORDED: [&str; 2] = ["llm", "research"];
 /// The file that is read when no other was named.
 const FILE: &str = "lovage.toml";
 /// Two extensions may be lost before a live worker is declared dead.
 const LEASE_S_MIN: u64 = limits::HEARTBEAT.as_secs() * 3;
 /// More replicas than anybody has.
 const WAIT_REPLICAS_MAX: u32 = 16;
+/// A store that holds so much besides jobs wants to be a store of its own.
+const CACHE_BYTES_MAX: u64 = 64 << 30;
+/// More requests or tokens per minute than any provider gives.
+const LIMIT_MAX: u64 = 10_000_000_000;
+const BUDGET_USD_MAX: f64 = 1_000_000.0;
+const PRICE_USD_MAX: f64 = 100_000.0;
 const HOUR_S: u64 = 3600;
 const YEAR_S: u64 = 366 * 24 * HOUR_S;
 
@@ -44,6 +55,9 @@ pub(crate) struct Sources {
     pub(crate) file: Option<PathBuf>,
     /// The environment: `LOVAGE__WORKER__CONCURRENCY`, its `…_FILE` form, and the aliases.
     pub(crate) env: BTreeMap<String, String>,
+    /// What a recorded run was given: it stands for all that the layers before
+    /// say in [`RECORDED`] sections.
+    pub(crate) recorded: Option<Vec<(String, toml::Value)>>,
     /// Flags, by the dotted key they set.
     pub(crate) flags: Vec<(String, toml::Value)>,
 }
@@ -68,7 +82,12 @@ impl Sources {
                 Err(_) => return Err(ConfigError::NotUtf8 { variable }),
             };
         }
-        Ok(Self { file, env, flags })
+        Ok(Self {
+            file,
+            env,
+            recorded: None,
+            flags,
+        })
     }
 }
 
@@ -84,6 +103,8 @@ pub(crate) struct Settings {
     pub(crate) llm: Llm,
     /// News research.
     pub(crate) research: Research,
+    /// What jobs share.
+    pub(crate) cache: Cache,
     /// Logs.
     pub(crate) log: Log,
     layers: Layers,
@@ -114,6 +135,12 @@ impl Settings {
             None => layers.apply_file_if_there(fallback)?,
         }
         layers.apply_env(&sources.env)?;
+        if let Some(recorded) = sources.recorded {
+            RECORDED.iter().for_each(|section| layers.reset(section));
+            for (key, value) in recorded {
+                layers.apply_flag(&key, value)?;
+            }
+        }
         for (key, value) in sources.flags {
             layers.apply_flag(&key, value)?;
         }
@@ -123,6 +150,7 @@ impl Settings {
             worker: Worker::read(&layers)?,
             llm: Llm::read(&layers)?,
             research: Research::read(&layers)?,
+            cache: Cache::read(&layers)?,
             log: Log::read(&layers)?,
             layers,
         })
@@ -134,6 +162,12 @@ impl Settings {
     /// in a comment where it came from.
     pub(crate) fn show(&self) -> String {
         self.layers.show()
+    }
+
+    /// What was given in the sections that decide what a job does, to be
+    /// written into a recording: without secrets, which are marked as given.
+    pub(crate) fn recorded(&self) -> Vec<(String, toml::Value)> {
+        self.layers.recorded(&RECORDED)
     }
 
     /// Whether somebody gave `key` (such as `llm.base_url`) a value, even its default.
@@ -280,12 +314,29 @@ pub(crate) struct Llm {
     pub(crate) key_header: String,
     /// Model to ask for.
     pub(crate) model: String,
+    /// Model that looks at images.
+    pub(crate) vision_model: VisionModel,
     /// Calls in flight at once in one worker.
     pub(crate) concurrency: usize,
     /// Longest time of one call.
     pub(crate) timeout_s: Duration,
     /// Longest silence inside a streamed answer; at most `timeout_s`.
     pub(crate) idle_timeout_s: Duration,
+    /// What the provider allows all workers together.
+    pub(crate) limits: Limits,
+    /// What tokens cost, where it is known.
+    pub(crate) price: Option<Price>,
+}
+
+/// Who looks at images.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum VisionModel {
+    /// The model that writes.
+    Same,
+    /// Nobody.
+    Off,
+    /// Another model at the same address.
+    Other(String),
 }
 
 /// Who answers.
@@ -307,7 +358,14 @@ impl Llm {
             let expected = format!("at most llm.timeout_s, which is {}", timeout_s.as_secs());
             return Err(from.invalid("llm.idle_timeout_s", expected));
         }
+        let (limits, price) = (read_limits(from)?, read_price(from)?);
+        if limits.budget_usd.is_some() && price.is_none() {
+            let expected = "\"\" while llm.price_in and llm.price_out are not set: what a call costs must be known";
+            return Err(from.invalid("llm.budget_usd_day", expected));
+        }
         Ok(Self {
+            limits,
+            price,
             provider: from.one_of(
                 "llm.provider",
                 &[
@@ -326,6 +384,11 @@ impl Llm {
             model: from.parsed("llm.model", "the name of a model", |text| {
                 (!text.is_empty()).then(|| text.to_owned())
             })?,
+            vision_model: match from.text("llm.vision_model")? {
+                "" => VisionModel::Same,
+                "off" => VisionModel::Off,
+                other => VisionModel::Other(other.to_owned()),
+            },
             concurrency: from.whole("llm.concurrency", 1..=1_000)?,
             timeout_s,
             idle_timeout_s,
@@ -333,12 +396,44 @@ impl Llm {
     }
 }
 
+/// Limits of all workers; 0 and "" are none.
+fn read_limits(from: &Layers) -> Result<Limits, ConfigError> {
+    let count = |key: &str| {
+        let number = from.whole(key, 0..=LIMIT_MAX)?;
+        Ok((number > 0).then_some(number))
+    };
+    Ok(Limits {
+        rpm: count("llm.rpm")?,
+        tpm: count("llm.tpm")?,
+        concurrency: count("llm.concurrency_all")?,
+        budget_usd: from.dollars("llm.budget_usd_day", BUDGET_USD_MAX)?,
+    })
+}
+
+/// A price is known whole or not at all.
+fn read_price(from: &Layers) -> Result<Option<Price>, ConfigError> {
+    let price = |key: &str| from.dollars(key, PRICE_USD_MAX);
+    let cached = price("llm.price_cached")?;
+    match (price("llm.price_in")?, price("llm.price_out")?) {
+        (Some(input), Some(output)) => Ok(Some(Price {
+            input,
+            output,
+            cached,
+        })),
+        (None, None) if cached.is_none() => Ok(None),
+        (None, _) => Err(from.invalid("llm.price_in", "set together with the other prices")),
+        (_, None) => Err(from.invalid("llm.price_out", "set together with the other prices")),
+    }
+}
+
 /// News research.
 pub(crate) struct Research {
     /// Where articles come from.
     pub(crate) source: ResearchSource,
-    /// Feeds to search; not empty when `source` is live.
+    /// Feeds to search.
     pub(crate) feeds: Vec<Url>,
+    /// Every service there is, set up or not.
+    pub(crate) services: Vec<source::Service>,
     /// Downloads in flight at once in one worker.
     pub(crate) concurrency: usize,
     /// Pause between two requests to one host.
@@ -352,15 +447,20 @@ pub(crate) struct Research {
 /// Where articles come from.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum ResearchSource {
-    /// The feeds when there are any, else the sample.
+    /// The web when feeds, a key or an address of a service are set, else the sample.
     Auto,
     /// The fictional articles inside the program.
     Sample,
-    /// The feeds.
+    /// The feeds and services.
     Live,
 }
 
 impl Research {
+    /// Whether anything is set that only live research needs.
+    pub(crate) fn is_set_up(&self) -> bool {
+        !self.feeds.is_empty() || self.services.iter().any(source::Service::is_set_up)
+    }
+
     fn read(from: &Layers) -> Result<Self, ConfigError> {
         let feeds = from.list(
             "research.feeds",
@@ -375,13 +475,16 @@ impl Research {
                 ("live", ResearchSource::Live),
             ],
         )?;
-        if source == ResearchSource::Live && feeds.is_empty() {
-            let expected = "\"auto\" or \"sample\" while research.feeds is empty";
+        let services = source::read(from)?;
+        let any = !feeds.is_empty() || services.iter().any(source::Service::is_asked);
+        if source == ResearchSource::Live && !any {
+            let expected = "\"auto\" or \"sample\" while there are no feeds and no services";
             return Err(from.invalid("research.source", expected));
         }
         Ok(Self {
             source,
             feeds,
+            services,
             concurrency: from.whole("research.concurrency", 1..=1_000)?,
             host_pause_ms: from.milliseconds("research.host_pause_ms", 0..=60_000)?,
             contact: from.parsed(
@@ -396,6 +499,29 @@ impl Research {
                 "a list of \"host:port\"",
                 |text| is_host_and_port(text).then(|| text.to_owned()),
             )?,
+        })
+    }
+}
+
+/// What jobs share.
+pub(crate) struct Cache {
+    /// Whether they share anything.
+    pub(crate) enabled: bool,
+    /// How long a model's answer is kept.
+    pub(crate) llm_keep_s: Duration,
+    /// How long a page is kept.
+    pub(crate) page_keep_s: Duration,
+    /// Bytes of everything kept.
+    pub(crate) bytes_max: u64,
+}
+
+impl Cache {
+    fn read(from: &Layers) -> Result<Self, ConfigError> {
+        Ok(Self {
+            enabled: from.flag("cache.enabled")?,
+            llm_keep_s: from.seconds("cache.llm_keep_s", 0..=YEAR_S)?,
+            page_keep_s: from.seconds("cache.page_keep_s", 0..=YEAR_S)?,
+            bytes_max: from.whole("cache.bytes_max", 0..=CACHE_BYTES_MAX)?,
         })
     }
 }

@@ -5,6 +5,7 @@ mod command;
 mod compose;
 mod config;
 mod exit;
+mod sources;
 mod telemetry;
 mod view;
 

@@ -12,8 +12,8 @@ use uuid::Uuid;
 
 use crate::error::ClientError;
 use crate::wire::{
-    BatchReply, BatchRequest, ChildList, EnqueueRequest, JobList, JobState, JobView, NoResult,
-    Problem, SignalRequest,
+    BatchReply, BatchRequest, ChildList, EnqueueRequest, EstimateView, JobList, JobState, JobView,
+    NoResult, Problem, SignalRequest,
 };
 
 /// Time to get a connection.
@@ -111,6 +111,15 @@ impl Client {
     ) -> Result<JobView, ClientError> {
         let call = self.http.post(self.url(&["v1", "jobs"])).json(request);
         read(with_key(call, idempotency_key)).await
+    }
+
+    /// What a job would probably use of a model; it is checked, and not enqueued.
+    ///
+    /// # Errors
+    /// As enqueueing it, where its fields or its input are wrong.
+    pub async fn estimate(&self, request: &EnqueueRequest) -> Result<EstimateView, ClientError> {
+        let call = self.http.post(self.url(&["v1", "jobs"]));
+        read(call.query(&[("dry_run", "true")]).json(request)).await
     }
 
     /// Enqueues jobs, each accepted or refused alone unless the batch is atomic.

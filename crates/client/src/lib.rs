@@ -25,6 +25,8 @@ mod error;
 #[cfg(feature = "http")]
 mod http;
 #[cfg(feature = "http")]
+mod limits;
+#[cfg(feature = "http")]
 mod queues;
 #[cfg(feature = "http")]
 mod sse;

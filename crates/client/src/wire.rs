@@ -3,6 +3,8 @@
 //! Times are RFC 3339 in UTC, durations whole seconds. Requests refuse unknown
 //! fields; answers may gain fields, which a reader passes over.
 
+mod limit;
+
 use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
@@ -11,6 +13,44 @@ use uuid::Uuid;
 
 #[cfg(feature = "openapi")]
 use utoipa::ToSchema;
+
+pub use self::limit::{LimitList, LimitTotals, LimitView, ProviderLimits};
+
+/// What a job will probably use of a language model. `null` is unknown.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(ToSchema))]
+pub struct EstimateView {
+    /// The job's kind.
+    pub kind: String,
+    /// Calls to a model.
+    pub calls: Option<u64>,
+    /// Prompt tokens.
+    pub prompt_tokens: Option<u64>,
+    /// Completion tokens.
+    pub completion_tokens: Option<u64>,
+    /// US dollars; unknown where no price is set.
+    pub cost_usd: Option<f64>,
+    /// The same by step; empty where nothing is called or nobody knows.
+    pub by_step: Vec<StepEstimateView>,
+    /// What the estimate assumes and leaves out.
+    pub notes: Vec<String>,
+}
+
+/// What one step will probably use.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(ToSchema))]
+pub struct StepEstimateView {
+    /// Step.
+    pub step: String,
+    /// Calls to a model.
+    pub calls: u64,
+    /// Prompt tokens.
+    pub prompt_tokens: u64,
+    /// Completion tokens.
+    pub completion_tokens: u64,
+    /// US dollars; unknown where no price is set.
+    pub cost_usd: Option<f64>,
+}
 
 /// A job to be run.
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -259,6 +299,9 @@ pub struct WaitingView {
     pub reason: String,
     /// Name of the signal it waits for; null for other reasons.
     pub signal: Option<String>,
+    /// Which limit it waits for, such as `openai/gpt-5.4-mini#a1b2c3d4 tpm`; null for other reasons.
+    #[serde(default)]
+    pub limit: Option<String>,
     /// Until when, at the longest; null when nobody knows.
     #[cfg_attr(feature = "openapi", schema(format = DateTime))]
     pub until: Option<String>,

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use serde_json::Value;
 
+use crate::estimate::Estimator;
 use crate::id::{JobId, Kind, QueueName};
 use crate::job::NewJob;
 use crate::limits;
@@ -43,6 +44,8 @@ pub struct KindSpec {
     pub keep_input: bool,
     /// Checks the input.
     pub check: Check,
+    /// Says what a job will probably use of a model; none where nobody knows.
+    pub estimate: Option<Estimator>,
 }
 
 impl std::fmt::Debug for KindSpec {
@@ -65,6 +68,7 @@ impl KindSpec {
             backoff: Backoff::default(),
             keep_input: true,
             check: Arc::new(|_| Ok(())),
+            estimate: None,
         }
     }
 

@@ -188,7 +188,11 @@ fn parse(id: JobId, queue: &QueueName, record: &[u8]) -> Option<Job> {
         attempt: header.attempt,
         waiting: match body.waiting {
             Some((plain, until)) => Some(Waiting {
-                reason: body.waits_for.unwrap_or_else(|| plain.into()),
+                reason: match (body.waits_for, body.limit) {
+                    (Some(reason), _) => reason,
+                    (None, Some(limit)) => WaitReason::LimitOf(limit),
+                    (None, None) => plain.into(),
+                },
                 until: time(until)?,
             }),
             None => None,
@@ -280,6 +284,9 @@ struct Body {
     waiting: Option<(PlainReason, i64)>,
     #[serde(rename = "wf", default, skip_serializing_if = "Option::is_none")]
     waits_for: Option<WaitReason>,
+    // Beside `wf`, whose values older programs have to know.
+    #[serde(rename = "wl", default, skip_serializing_if = "Option::is_none")]
+    limit: Option<String>,
     #[serde(rename = "s", default, skip_serializing_if = "Option::is_none")]
     started: Option<i64>,
     #[serde(rename = "f", default, skip_serializing_if = "Option::is_none")]
@@ -306,7 +313,10 @@ impl PlainReason {
     fn of(reason: &WaitReason) -> Self {
         match reason {
             WaitReason::Backoff => Self::Backoff,
-            WaitReason::Limit | WaitReason::Signal(_) | WaitReason::Children(_) => Self::Limit,
+            WaitReason::Limit
+            | WaitReason::LimitOf(_)
+            | WaitReason::Signal(_)
+            | WaitReason::Children(_) => Self::Limit,
         }
     }
 }
@@ -379,8 +389,14 @@ impl From<&Job> for Body {
                 .as_ref()
                 .filter(|waiting| {
                     WaitReason::from(PlainReason::of(&waiting.reason)) != waiting.reason
+                        && waiting.reason.limit().is_none()
                 })
                 .map(|waiting| waiting.reason.clone()),
+            limit: job
+                .waiting
+                .as_ref()
+                .and_then(|waiting| waiting.reason.limit())
+                .map(str::to_owned),
             started: millis(job.started_at),
             finished: millis(job.finished_at),
             // Older programs list a job by it; those know no job that gave up its input.
@@ -474,6 +490,7 @@ mod tests {
         for reason in [
             WaitReason::Backoff,
             WaitReason::Limit,
+            WaitReason::LimitOf("openai/gpt#a1 tpm".into()),
             WaitReason::Signal("approval".into()),
             WaitReason::Children(crate::status::Join::FirstFailure),
         ] {
@@ -482,6 +499,8 @@ mod tests {
             assert_eq!(decode(job.id, &job.queue, &record).unwrap(), job);
             let text = String::from_utf8(record).unwrap();
             assert!(text.contains(r#""w":["limit",77]"#) || text.contains(r#""w":["backoff",77]"#));
+            // A value of `wf` that older programs do not know would be unreadable to them.
+            assert!(!text.contains("limitof"), "{text}");
         }
     }
 

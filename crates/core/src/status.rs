@@ -96,6 +96,8 @@ pub enum WaitReason {
     Backoff,
     /// A rate limit, a quota or a provider's cool-down.
     Limit,
+    /// The same, and which limit it is.
+    LimitOf(String),
     /// The signal of this name, from a person or another program.
     Signal(String),
     /// Its children.
@@ -117,7 +119,7 @@ impl WaitReason {
     pub fn as_str(&self) -> &'static str {
         match self {
             Self::Backoff => "backoff",
-            Self::Limit => "limit",
+            Self::Limit | Self::LimitOf(_) => "limit",
             Self::Signal(_) => "signal",
             Self::Children(_) => "children",
         }
@@ -127,7 +129,15 @@ impl WaitReason {
     pub fn signal(&self) -> Option<&str> {
         match self {
             Self::Signal(name) => Some(name),
-            Self::Backoff | Self::Limit | Self::Children(_) => None,
+            Self::Backoff | Self::Limit | Self::LimitOf(_) | Self::Children(_) => None,
+        }
+    }
+
+    /// Which limit it is, where it is known.
+    pub fn limit(&self) -> Option<&str> {
+        match self {
+            Self::LimitOf(limit) => Some(limit),
+            Self::Backoff | Self::Limit | Self::Signal(_) | Self::Children(_) => None,
         }
     }
 }

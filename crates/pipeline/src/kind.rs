@@ -5,10 +5,11 @@
 
 use std::sync::Arc;
 
-use lovage_workflow::{Catalog, Handler, Handlers, KindSpec};
+use lovage_workflow::{Catalog, Estimator, Handler, Handlers, KindSpec};
 use serde_json::Value;
 
 use crate::batch;
+use crate::llm::{Price, TokenUsage};
 use crate::render::Rendering;
 use crate::script::Deps;
 
@@ -54,6 +55,25 @@ impl KindEntry {
     }
 }
 
+fn priced(estimate: Estimator, price: Option<Price>) -> Estimator {
+    Arc::new(move |input| {
+        let mut estimate = estimate(input);
+        for step in &mut estimate.by_step {
+            let usage = TokenUsage {
+                prompt: Some(step.prompt_tokens),
+                completion: Some(step.completion_tokens),
+                cached: None,
+            };
+            step.cost_usd = price.and_then(|price| price.cost(&usage));
+        }
+        if price.is_none() && !estimate.by_step.is_empty() {
+            let note = "no price is set here: the cost is unknown";
+            estimate.notes.push(note.to_owned());
+        }
+        estimate
+    })
+}
+
 /// The kinds of a system.
 #[derive(Clone)]
 pub struct Kinds(Arc<[KindEntry]>);
@@ -80,6 +100,17 @@ impl Kinds {
     pub fn rendering(&self, kind: &str, format: &str) -> Option<&Rendering> {
         let mut renderings = self.get(kind)?.renderings.iter();
         renderings.find(|rendering| rendering.format == format)
+    }
+
+    /// The same kinds, their estimates priced. Without a price costs stay unknown.
+    #[must_use]
+    pub fn priced(&self, price: Option<Price>) -> Self {
+        let priced = self.iter().cloned().map(|mut entry| {
+            let estimate = entry.spec.estimate.take();
+            entry.spec.estimate = estimate.map(|of| priced(of, price));
+            entry
+        });
+        Self::new(priced)
     }
 
     /// What the queue has to know of them.

@@ -10,8 +10,12 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use jiff::Timestamp;
 use lovage_pipeline::net::{CorpusFetcher, Fetch, FetchError, Page, Request, Want};
-use lovage_pipeline::news::{Hit, NewsSource, Research, ResearchWatch, SearchError};
-use lovage_pipeline::script::types::{Article, Corpus, Dossier, PlannedQuery, Source, Verdict};
+use lovage_pipeline::news::{
+    Finds, Inquiry, NewsSource, Query, Research, ResearchWatch, SearchError, feeds,
+};
+use lovage_pipeline::script::types::{
+    Article, Corpus, Domains, Dossier, PlannedQuery, Since, Source, Verdict,
+};
 use serde::Deserialize;
 use url::Url;
 
@@ -63,9 +67,26 @@ fn queries(topic: &str) -> Vec<PlannedQuery> {
 }
 
 async fn run_with(research: &Research, topic: &str, seeds: &[Url]) -> Dossier {
-    research
-        .run(topic, &queries(topic), seeds, 12, now(), &())
-        .await
+    run_watched(research, topic, seeds, 12, &()).await
+}
+
+async fn run_watched(
+    research: &Research,
+    topic: &str,
+    seeds: &[Url],
+    max_sources: usize,
+    watch: &dyn ResearchWatch,
+) -> Dossier {
+    let inquiry = Inquiry {
+        topic,
+        queries: &queries(topic),
+        seed_urls: seeds,
+        max_sources,
+        since: Since::default(),
+        domains: &Domains::default(),
+        now: now(),
+    };
+    research.run(&inquiry, watch).await
 }
 
 async fn run(topic: &str) -> Dossier {
@@ -290,7 +311,7 @@ async fn at_most_max_sources_pages_are_read_and_named_ones_first() {
     ]
     .map(|seed| Url::parse(seed).unwrap());
     let research = Research::sample();
-    let one = research.run(KO, &queries(KO), &seeds, 1, now(), &()).await;
+    let one = run_watched(&research, KO, &seeds, 1, &()).await;
     assert_eq!(by_id(&one).keys().collect::<Vec<_>>(), ["ko1"]);
     assert_eq!(one.warnings[0].code, "seed_not_read");
 }
@@ -312,9 +333,7 @@ impl ResearchWatch for Watched {
 async fn progress_is_told_page_by_page() {
     let watched = Watched::default();
     let research = Research::sample();
-    let dossier = research
-        .run(EN, &queries(EN), &[], 12, now(), &watched)
-        .await;
+    let dossier = run_watched(&research, EN, &[], 12, &watched).await;
     let (hits, told) = watched.0.into_inner().unwrap();
     assert!(hits >= dossier.articles.len());
     let expected: Vec<(usize, usize)> = (1..=hits).map(|done| (done, hits)).collect();
@@ -344,7 +363,7 @@ impl NewsSource for Broken {
     fn name(&self) -> &str {
         "broken"
     }
-    async fn search(&self, _: &PlannedQuery) -> Result<Vec<Hit>, SearchError> {
+    async fn search(&self, _: &Query) -> Result<Finds, SearchError> {
         match self.0.clone() {
             Some(error) => Err(error),
             None => std::future::pending().await,
@@ -386,6 +405,7 @@ impl Web {
             content_type: Some("text/html".into()),
             etag: None,
             last_modified: None,
+            cache_control: None,
             retry_after: None,
             body: Bytes::from_static(body.as_bytes()),
         }
@@ -418,7 +438,8 @@ impl Fetch for Web {
 }
 
 fn live(web: &Arc<Web>) -> Research {
-    Research::live(CorpusFetcher::feeds(), Arc::clone(web) as Arc<dyn Fetch>)
+    let fetch = Arc::clone(web) as Arc<dyn Fetch>;
+    Research::live(feeds(CorpusFetcher::feeds(), &fetch), fetch)
 }
 
 #[tokio::test(start_paused = true)]

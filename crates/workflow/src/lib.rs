@@ -27,6 +27,7 @@
 //! # });
 //! ```
 
+pub mod cache;
 mod children;
 mod context;
 mod error;
@@ -48,10 +49,13 @@ pub use lovage_core::attempt::JobError;
 pub use lovage_core::catalog::{Catalog, CatalogError, InputError, KindSpec};
 pub use lovage_core::checkpoint::Checkpoint;
 pub use lovage_core::clock::{Clock, SystemClock};
+pub use lovage_core::error::BrokerError;
+pub use lovage_core::estimate::{Estimate, Estimator, StepEstimate};
 pub use lovage_core::event::NewEvent;
 pub use lovage_core::id::{JobId, Kind};
 pub use lovage_core::job::Child;
 pub use lovage_core::job::{NewJob, Progress};
+pub use lovage_core::limiter;
 pub use lovage_core::payload::Payload;
 pub use lovage_core::retry::Backoff;
 pub use lovage_core::status::{Join, Status, WaitReason};

@@ -10,6 +10,7 @@
 )]
 
 mod bounds;
+pub mod cache;
 mod cancel;
 mod checkpoint;
 mod children;
@@ -20,6 +21,7 @@ mod expiry;
 mod family;
 mod lease;
 mod limit;
+pub mod limiter;
 mod query;
 mod settle;
 mod signal;

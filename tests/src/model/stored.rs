@@ -113,7 +113,7 @@ impl Stored {
             return false;
         };
         match &waiting.reason {
-            WaitReason::Backoff | WaitReason::Limit => false,
+            WaitReason::Backoff | WaitReason::Limit | WaitReason::LimitOf(_) => false,
             WaitReason::Signal(name) => self.signal(name).is_some(),
             WaitReason::Children(join) => {
                 let ended = |test: fn(&Child) -> bool| {

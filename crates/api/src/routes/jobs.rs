@@ -6,7 +6,7 @@ use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use axum::{Json, http};
 use jiff::Timestamp;
-use lovage_client::wire::{EnqueueRequest, JobList, JobView, OnConflict, Problem};
+use lovage_client::wire::{EnqueueRequest, EstimateView, JobList, JobView, OnConflict, Problem};
 use lovage_core::broker::{CancelReply, Enqueued, RedriveReply};
 use lovage_core::clock;
 use lovage_core::id::JobId;
@@ -14,7 +14,6 @@ use lovage_core::job::{Job, NewJob};
 use lovage_core::query::{Filter, Page};
 use lovage_core::status::Status;
 use lovage_core::{lifecycle, limits};
-use sha2::{Digest, Sha256};
 use url::form_urlencoded;
 
 use crate::body::{JsonText, NoBody};
@@ -22,7 +21,7 @@ use crate::error::ApiError;
 use crate::params::{Params, Segment};
 use crate::state::State;
 use crate::wait::{self, Wait};
-use crate::{convert, idempotency};
+use crate::{convert, estimate, idempotency, tag};
 
 /// Jobs of a page that names no limit.
 const LIMIT: usize = 50;
@@ -31,6 +30,7 @@ const LIMIT: usize = 50;
 #[utoipa::path(
     post, path = "/v1/jobs", tag = "jobs", operation_id = "enqueue_job", request_body = EnqueueRequest,
     params(
+        ("dry_run" = Option<bool>, Query, description = "`true` checks the job and answers what it will probably use, without enqueueing it"),
         ("Idempotency-Key" = Option<String>, Header, description = "Up to 200 bytes. The same key and body within 24 h give the first answer again."),
         ("traceparent" = Option<String>, Header, description = "W3C trace context, stored with the job."),
     ),
@@ -40,7 +40,9 @@ const LIMIT: usize = 50;
             ("Retry-After" = u32, description = "Seconds after which to poll"),
             ("Idempotency-Replayed" = Option<String>, description = "`true` when the key gave this answer before"),
         )),
-        (status = 200, body = JobView, description = "The unfinished job that holds the unique key (`on_conflict=return`)"),
+        (status = 200, description = "The unfinished job that holds the unique key (`on_conflict=return`); with `dry_run=true` the estimate", content(
+            (JobView = "application/json"), (EstimateView = "application/json"),
+        )),
         (status = 400, body = Problem, content_type = "application/problem+json", description = "Not JSON, or not UTF-8"),
         (status = 409, body = Problem, content_type = "application/problem+json", description = "The unique key is held, or the id is taken; see `existing_job_id`"),
         (status = 413, body = Problem, content_type = "application/problem+json", description = "Body or input too large"),
@@ -52,8 +54,14 @@ const LIMIT: usize = 50;
 pub(crate) async fn enqueue(
     Extract(state): Extract<State>,
     headers: HeaderMap,
+    mut params: Params,
     text: JsonText,
 ) -> Result<Response, ApiError> {
+    let dry_run = params.one("dry_run", "true or false", |text| text.parse().ok());
+    params.finish()?;
+    if dry_run == Some(true) {
+        return estimate::answer(&state, &headers, text).await;
+    }
     if state.draining.is_cancelled() {
         return Err(ApiError::Draining);
     }
@@ -234,8 +242,8 @@ pub(crate) async fn get(
     let job = wait::until_final(&state, &id, wait).await?;
     let job = job.ok_or(ApiError::JobUnknown)?;
     let body = serde_json::to_vec(&convert::job(&job)).expect("a job has a JSON form");
-    let tag = format!("\"{}\"", &idempotency::hex(&Sha256::digest(&body))[..32]);
-    let mut response = if is_known(&headers, &tag) {
+    let tag = tag::of(&body);
+    let mut response = if tag::is_known(&headers, &tag) {
         StatusCode::NOT_MODIFIED.into_response()
     } else {
         let json = [(header::CONTENT_TYPE, "application/json")];
@@ -248,17 +256,6 @@ pub(crate) async fn get(
         answer.insert(header::RETRY_AFTER, ascii(poll_hint(&state)));
     }
     Ok(response)
-}
-
-/// Whether `If-None-Match` names the tag; a proxy may have marked it weak.
-fn is_known(headers: &HeaderMap, tag: &str) -> bool {
-    headers
-        .get_all(header::IF_NONE_MATCH)
-        .iter()
-        .filter_map(|value| value.to_str().ok())
-        .flat_map(|value| value.split(','))
-        .map(|known| known.trim())
-        .any(|known| known == "*" || known.trim_start_matches("W/") == tag)
 }
 
 fn ascii(text: String) -> HeaderValue {
@@ -329,18 +326,5 @@ mod tests {
             next_link("state=queued&cursor=old&tag=a%20b", "n/w"),
             "</v1/jobs?state=queued&tag=a+b&cursor=n%2Fw>; rel=\"next\""
         );
-    }
-
-    #[test]
-    fn a_tag_is_known_among_others_and_when_marked_weak() {
-        let headers = |value: &'static str| {
-            HeaderMap::from_iter([(header::IF_NONE_MATCH, HeaderValue::from_static(value))])
-        };
-        for known in ["\"a\"", "W/\"a\"", "\"b\", \"a\"", "*"] {
-            assert!(is_known(&headers(known), "\"a\""), "{known}");
-        }
-        for other in ["\"b\"", "a", ""] {
-            assert!(!is_known(&headers(other), "\"a\""), "{other}");
-        }
     }
 }

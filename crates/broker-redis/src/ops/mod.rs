@@ -1,5 +1,6 @@
 //! One file per verb; each calls one script.
 
+pub(crate) mod cache;
 pub(crate) mod cancel;
 pub(crate) mod checkpoint;
 pub(crate) mod claim;
@@ -8,6 +9,7 @@ pub(crate) mod enqueue;
 pub(crate) mod events;
 pub(crate) mod extend;
 pub(crate) mod limit;
+pub(crate) mod limiter;
 pub(crate) mod list;
 pub(crate) mod pause;
 pub(crate) mod prune;

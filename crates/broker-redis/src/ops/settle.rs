@@ -263,7 +263,9 @@ fn describe_other(call: &mut Call, ending: &Ending) {
 /// signal it waits for.
 fn parked(reason: &WaitReason, lane: &str) -> (String, String) {
     match reason {
-        WaitReason::Backoff | WaitReason::Limit => (String::new(), String::new()),
+        WaitReason::Backoff | WaitReason::Limit | WaitReason::LimitOf(_) => {
+            (String::new(), String::new())
+        }
         WaitReason::Children(Join::All) => (format!("c {lane}"), String::new()),
         WaitReason::Children(Join::FirstFailure) => (format!("f {lane}"), String::new()),
         WaitReason::Signal(name) => (

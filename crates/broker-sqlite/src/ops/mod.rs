@@ -1,5 +1,6 @@
 //! One file per verb: what it does, inside one transaction.
 
+pub(crate) mod cache;
 pub(crate) mod cancel;
 pub(crate) mod checkpoint;
 pub(crate) mod children;
@@ -9,6 +10,7 @@ pub(crate) mod enqueue;
 pub(crate) mod events;
 pub(crate) mod extend;
 pub(crate) mod limit;
+pub(crate) mod limiter;
 pub(crate) mod promote;
 pub(crate) mod prune;
 pub(crate) mod query;

@@ -17,12 +17,12 @@ pub(crate) fn flags(args: &Api) -> Vec<Flag> {
 pub(crate) async fn run(settings: Settings) -> Result<(), Exit> {
     telemetry::init(&settings.log);
     let listener = listen(&settings).await?;
-    let broker = compose::broker(&settings).await?;
+    let store = compose::store(&settings).await?;
     announce(&listener)?;
     let stop = tokio_util::sync::CancellationToken::new();
     let serving = lovage_api::serve(
         listener,
-        compose::api(&settings, broker),
+        compose::api(&settings, store),
         stop.clone().cancelled_owned(),
     );
     let serving = tokio::spawn(serving);

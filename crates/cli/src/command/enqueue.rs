@@ -25,6 +25,13 @@ pub(crate) async fn run(args: Enqueue) -> Result<(), Exit> {
         tags: args.tags,
         id: None,
     };
+    if args.dry_run {
+        let estimate = client.estimate(&request).await.map_err(refused)?;
+        return match args.output {
+            Some(Output::Json) => out::json(&estimate),
+            None | Some(Output::Table) => out::print(table::estimate(&estimate)),
+        };
+    }
     let job = client
         .enqueue(&request, args.idempotency_key.as_deref())
         .await

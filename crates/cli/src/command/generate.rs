@@ -1,5 +1,6 @@
 //! `lovage generate`: one script, here and now, through the real queue on the embedded store.
 
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use lovage_api::{Chosen, Render, choose, show};
@@ -16,53 +17,73 @@ use serde_json::json;
 use tokio_util::sync::CancellationToken;
 
 use super::api::stopped;
-use super::{Flag, given, worker};
+use super::recording::{Recording, Scene};
+use super::{given, worker};
 use crate::args::Generate;
-use crate::compose::{self, KindRender};
+use crate::compose::{self, KindRender, Store};
 use crate::config::Settings;
 use crate::exit::{self, Exit};
-use crate::view::out;
 use crate::view::steps::Steps;
+use crate::view::{out, table};
 
 /// Jobs of this command wait apart from those of a server on the same store.
 const QUEUE: &str = "generate";
 
-pub(crate) fn flags(args: &Generate) -> Vec<Flag> {
-    given([("store.data", args.data.clone().map(Into::into))])
-}
-
-pub(crate) async fn run(args: &Generate, settings: Settings) -> Result<(), Exit> {
+pub(crate) async fn run(args: &Generate, file: &Option<PathBuf>) -> Result<(), Exit> {
+    let recording = args.replay.as_deref().map(Recording::read).transpose()?;
+    let recorded = recording
+        .as_ref()
+        .map(|recording| recording.settings.clone());
+    let flags = given([("store.data", args.data.clone().map(Into::into))]);
+    let settings = super::settings(file, flags, recorded)?;
     crate::telemetry::init_quiet(&settings.log);
     let renderer: Arc<dyn Render> = Arc::new(KindRender(compose::kinds()));
     let formats = renderer.formats(script::KIND);
     let chosen = choose(&formats, &args.output, &args.graph.given())
         .map_err(|unshown| Exit::new(exit::USAGE, unshown.to_string()))?;
-    let input = args
-        .topic
-        .as_deref()
-        .map(|topic| input(args, topic))
-        .transpose()?;
-    let broker = compose::embedded(&settings).await?;
+    let input = match (args.topic.as_deref(), &recording) {
+        (Some(topic), _) => Some(input(args, topic)?),
+        (None, recording) => recording.as_ref().map(Recording::input).transpose()?,
+    };
+    if let Some(input) = input.as_ref().filter(|_| args.dry_run) {
+        return estimate(args, &settings, input);
+    }
+    let scene = scene(args, &settings, recording.as_ref(), input.as_ref()).await?;
+    let store = compose::embedded(&settings).await?;
+    let broker = store.broker.as_ref();
     let id = match (args.resume, input) {
-        (Some(id), _) => resume(broker.as_ref(), &settings, id.into()).await?,
-        (None, Some(input)) => enqueue(broker.as_ref(), &settings, input).await?,
+        (Some(id), _) => resume(broker, &settings, id.into()).await?,
+        (None, Some(input)) => enqueue(broker, &settings, input).await?,
         (None, None) => return Err(Exit::new(exit::USAGE, "expected a topic, or --resume ID")),
     };
-    let job = run_job(&settings, broker, id)
+    let job = run_job(&settings, &store, id, &scene)
         .await
-        .map_err(|exit| exit.with_hint(&resume_hint(id)))?;
+        .map_err(|exit| match scene.is_taped() {
+            true => exit,
+            false => exit.with_hint(&resume_hint(id)),
+        })?;
     print(&job, &renderer, &chosen).await
 }
 
 /// Runs a worker on the job's queue until the job is final.
-async fn run_job(settings: &Settings, broker: Arc<dyn Broker>, id: JobId) -> Result<Job, Exit> {
-    let queue = get(broker.as_ref(), id).await?.asked.queue;
-    let worker = compose::worker(settings, broker.clone(), vec![queue])?;
+async fn run_job(
+    settings: &Settings,
+    store: &Store,
+    id: JobId,
+    scene: &Scene,
+) -> Result<Job, Exit> {
+    let broker = store.broker.as_ref();
+    let queue = get(broker, id).await?.asked.queue;
+    let worker = scene.worker(settings, store, vec![queue])?;
     let stop = CancellationToken::new();
     let mut working = tokio::spawn(worker.run(stop.clone().cancelled_owned()));
     let followed = tokio::select! {
-        job = follow(broker.as_ref(), id) => job,
-        told = stopped() => interrupt(broker.as_ref(), settings, id, told).await,
+        job = follow(broker, id) => job,
+        told = stopped() => interrupt(broker, settings, id, told).await,
+        trouble = scene.trouble() => {
+            let ended = interrupt(broker, settings, id, Ok(())).await;
+            Err(ended.err().filter(|exit| exit.code != exit::INTERRUPTED).unwrap_or(trouble))
+        }
         ended = &mut working => {
             worker::ended(ended)?;
             return Err(Exit::new(exit::ERROR, "the worker ended before the job"));
@@ -70,7 +91,22 @@ async fn run_job(settings: &Settings, broker: Arc<dyn Broker>, id: JobId) -> Res
     };
     stop.cancel();
     worker::ended(working.await)?;
-    followed
+    let job = followed?;
+    scene.troubled().map_or(Ok(job), Err)
+}
+
+/// Where the run takes place, as the arguments say.
+async fn scene(
+    args: &Generate,
+    settings: &Settings,
+    recording: Option<&Recording>,
+    input: Option<&Payload>,
+) -> Result<Scene, Exit> {
+    match (&args.record, &args.replay, recording, input) {
+        (Some(folder), _, _, Some(input)) => Scene::recorded(folder, settings, input).await,
+        (_, Some(folder), Some(recording), _) => Scene::played(folder, recording).await,
+        _ => Ok(Scene::default()),
+    }
 }
 
 /// Cancels the job, so that no later run takes it up unasked; its checkpoints stay.
@@ -97,7 +133,19 @@ fn store(error: BrokerError) -> Exit {
 }
 
 fn input(args: &Generate, topic: &str) -> Result<Payload, Exit> {
-    let input = json!({ "topic": topic, "type": args.script_type.as_str(), "language": args.lang.as_str() });
+    let wishes = &args.wishes;
+    let mut input = json!({
+        "topic": topic, "type": args.script_type.as_str(), "language": args.lang.as_str(),
+        "length": { "seconds": wishes.seconds, "words": wishes.words },
+        "tone": wishes.tone, "audience": wishes.audience,
+        "budget": {
+            "max_tokens": wishes.max_tokens, "max_cost_usd": wishes.max_cost,
+            "deadline_s": wishes.deadline,
+        },
+    });
+    if let Some(since) = &wishes.since {
+        input["since"] = json!(since);
+    }
     let request = request::parse(&input).map_err(|wrong| {
         let wrong: Vec<_> = wrong
             .iter()
@@ -106,6 +154,26 @@ fn input(args: &Generate, topic: &str) -> Result<Payload, Exit> {
         Exit::new(exit::USAGE, wrong.join("; "))
     })?;
     Payload::of(&request).map_err(|error| Exit::because("the request has no JSON form", &error))
+}
+
+/// Prints what a script will probably use, without a store.
+fn estimate(args: &Generate, settings: &Settings, input: &Payload) -> Result<(), Exit> {
+    let kinds = compose::kinds().priced(settings.llm.price);
+    let entry = kinds.get(script::KIND).expect("the kind is a standard one");
+    let of = entry
+        .spec
+        .estimate
+        .as_ref()
+        .expect("the kind has an estimate");
+    let input = input
+        .read()
+        .map_err(|error| Exit::because("the request has no JSON form", &error))?;
+    let view = lovage_api::estimate_view(script::KIND.to_owned(), of(&input));
+    if args.output == "json" {
+        out::json(&view)
+    } else {
+        out::print(table::estimate(&view))
+    }
 }
 
 /// The same checks and defaults as over HTTP, in a queue of its own.

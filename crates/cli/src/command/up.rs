@@ -26,9 +26,9 @@ pub(crate) fn flags(args: &Up) -> Vec<Flag> {
 pub(crate) async fn run(settings: Settings) -> Result<(), Exit> {
     telemetry::init(&settings.log);
     let listener = listen(&settings).await?;
-    let broker = compose::broker(&settings).await?;
-    let worker = compose::worker(&settings, broker.clone(), queues(&settings)?)?;
-    let state = compose::api(&settings, broker);
+    let store = compose::store(&settings).await?;
+    let worker = compose::worker(&settings, &store, queues(&settings)?)?;
+    let state = compose::api(&settings, store);
     let health = worker.health();
     let state = state.with_probe("worker", move || health.ready(READY_WITHIN));
     announce(&listener)?;

@@ -27,8 +27,8 @@ pub(crate) fn flags(args: &Worker) -> Vec<Flag> {
 
 pub(crate) async fn run(settings: Settings) -> Result<(), Exit> {
     telemetry::init(&settings.log);
-    let broker = compose::broker(&settings).await?;
-    let worker = compose::worker(&settings, broker, queues(&settings)?)?;
+    let store = compose::store(&settings).await?;
+    let worker = compose::worker(&settings, &store, queues(&settings)?)?;
     let stopped = async {
         if let Err(error) = stopped().await {
             tracing::error!(message = error.message, "cannot hear signals: stopping");

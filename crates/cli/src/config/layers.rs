@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 
 use serde::Deserialize as _;
 use toml::de::{DeTable, DeValue, ValueDeserializer};
-use toml::{Table, Value};
+use toml::{Spanned, Table, Value};
 
 use super::error::{ConfigError, Origin};
 use super::secret::{self, MASK};
@@ -26,8 +26,14 @@ const ALIASES: [(&str, &str); 4] = [
     ("OPENAI_BASE_URL", "llm.base_url"),
     ("RUST_LOG", "log.filter"),
 ];
-/// Settings that are never printed.
+/// Settings that are never printed, beside all of [`KEYS`].
 const SECRETS: [&str; 2] = ["llm.api_key", "store.sentinel_login"];
+/// The section of the sources' keys.
+const KEYS: &str = "research.keys.";
+
+fn is_secret(key: &str) -> bool {
+    SECRETS.contains(&key) || key.starts_with(KEYS)
+}
 
 /// The effective value of every key, in the order of the defaults file.
 #[derive(Debug)]
@@ -49,14 +55,25 @@ impl std::fmt::Debug for Entry {
 impl Entry {
     /// The value as TOML, without secrets.
     pub(super) fn shown(&self) -> String {
-        let is_empty = self.value.as_str() == Some("");
-        if SECRETS.contains(&self.key.as_str()) && !is_empty {
-            return Value::from(MASK).to_string();
-        }
         if self.value.is_table() {
             return "a table".to_owned(); // Its keys are none of ours, so they may be secrets.
         }
-        without_passwords(&self.value).to_string()
+        self.told().to_string()
+    }
+
+    /// The value without secrets.
+    fn told(&self) -> Value {
+        let is_empty = self.value.as_str() == Some("");
+        if is_secret(&self.key) && !is_empty {
+            return Value::from(MASK);
+        }
+        without_passwords(&self.value)
+    }
+
+    fn is_in(&self, section: &str) -> bool {
+        self.key
+            .split_once('.')
+            .is_some_and(|(of, _)| of == section)
     }
 }
 
@@ -78,7 +95,7 @@ pub(super) fn reads(variable: &str) -> bool {
 impl Layers {
     /// The file built into the program.
     pub(super) fn defaults() -> Result<Self, ConfigError> {
-        let pairs = parse(DEFAULTS, Path::new("config/lovage.toml"))?;
+        let pairs = parse(DEFAULTS, Path::new("config/lovage.toml"), &|_| true)?;
         Ok(Self(
             pairs
                 .into_iter()
@@ -97,7 +114,7 @@ impl Layers {
             path: path.to_owned(),
             source,
         })?;
-        for Pair { key, value, line } in parse(&text, path)? {
+        for Pair { key, value, line } in parse(&text, path, &|key| self.is_section(key))? {
             let path = path.to_owned();
             self.set(&key, value, Origin::File { path, line })?;
         }
@@ -195,8 +212,7 @@ impl Layers {
             return Ok(());
         }
         let known = self.0.iter().map(|entry| entry.key.as_str());
-        let is_section = |known: &str| known.split_once('.').is_some_and(|(of, _)| of == key);
-        if value.as_table().is_some_and(Table::is_empty) && known.clone().any(is_section) {
+        if value.as_table().is_some_and(Table::is_empty) && self.is_section(key) {
             return Ok(()); // A section whose keys are all commented out.
         }
         // `LOVAGE__LLM__APIKEY_FILE` misspells `llm.api_key`.
@@ -206,6 +222,33 @@ impl Layers {
             suggestion: suggest::nearest(word, known).map(str::to_owned),
             origin,
         })
+    }
+
+    /// Puts the defaults back into a section.
+    pub(super) fn reset(&mut self, section: &str) {
+        for entry in self.0.iter_mut().filter(|entry| entry.is_in(section)) {
+            entry.value = entry.default.clone();
+            entry.origin = Origin::Default;
+        }
+    }
+
+    /// The values given in these sections; a secret is only told to be there.
+    pub(super) fn recorded(&self, sections: &[&str]) -> Vec<(String, Value)> {
+        let given = self.0.iter().filter(|entry| {
+            entry.origin != Origin::Default && sections.iter().any(|of| entry.is_in(of))
+        });
+        given
+            .map(|entry| (entry.key.clone(), entry.told()))
+            .collect()
+    }
+
+    fn is_section(&self, key: &str) -> bool {
+        let inside = |known: &str| {
+            known
+                .strip_prefix(key)
+                .is_some_and(|rest| rest.starts_with('.'))
+        };
+        self.0.iter().any(|entry| inside(&entry.key))
     }
 
     fn has(&self, key: &str) -> bool {
@@ -223,7 +266,7 @@ impl Layers {
         let mut text = String::new();
         let mut section = "";
         for entry in &self.0 {
-            let (of, name) = entry.key.split_once('.').unwrap_or(("", &entry.key));
+            let (of, name) = entry.key.rsplit_once('.').unwrap_or(("", &entry.key));
             if of != section {
                 let gap = if section.is_empty() { "" } else { "\n" };
                 let _ = writeln!(text, "{gap}[{of}]");
@@ -245,8 +288,13 @@ struct Pair {
     line: usize,
 }
 
-/// Every key of a settings file, dotted, in the order of its lines.
-fn parse(text: &str, path: &Path) -> Result<Vec<Pair>, ConfigError> {
+/// Every key of a settings file, dotted, in the order of its lines. A table
+/// inside a section is one of ours where `is_section` says so.
+fn parse(
+    text: &str,
+    path: &Path,
+    is_section: &dyn Fn(&str) -> bool,
+) -> Result<Vec<Pair>, ConfigError> {
     let syntax = |error: toml::de::Error| {
         let (line, column) = position(text, error.span().map_or(0, |span| span.start));
         ConfigError::Syntax {
@@ -258,16 +306,13 @@ fn parse(text: &str, path: &Path) -> Result<Vec<Pair>, ConfigError> {
     };
     let mut pairs = Vec::new();
     let document = DeTable::parse(text).map_err(syntax)?.into_inner();
-    for (section, value) in document {
-        let at = section.span().start;
+    for (section, value) in &document {
+        let (at, name) = (section.span().start, section.get_ref());
         match value.get_ref() {
             DeValue::Table(keys) if !keys.is_empty() => {
-                for (key, value) in keys {
-                    let dotted = format!("{}.{}", section.get_ref(), key.get_ref());
-                    pairs.push((key.span().start, dotted, value.clone()));
-                }
+                flatten(name, keys, is_section, &mut pairs);
             }
-            _ => pairs.push((at, section.get_ref().to_string(), value)),
+            _ => pairs.push((at, name.to_string(), value.clone())),
         }
     }
     pairs.sort_by_key(|(at, ..)| *at);
@@ -281,6 +326,23 @@ fn parse(text: &str, path: &Path) -> Result<Vec<Pair>, ConfigError> {
             })
         })
         .collect()
+}
+
+fn flatten<'a>(
+    section: &str,
+    table: &DeTable<'a>,
+    is_section: &dyn Fn(&str) -> bool,
+    pairs: &mut Vec<(usize, String, Spanned<DeValue<'a>>)>,
+) {
+    for (key, value) in table {
+        let dotted = format!("{section}.{}", key.get_ref());
+        match value.get_ref() {
+            DeValue::Table(keys) if !keys.is_empty() && is_section(&dotted) => {
+                flatten(&dotted, keys, is_section, pairs);
+            }
+            _ => pairs.push((key.span().start, dotted, value.clone())),
+        }
+    }
 }
 
 /// Line and column of a byte, both counted from 1.

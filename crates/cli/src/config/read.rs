@@ -65,6 +65,25 @@ impl Layers {
             })
     }
 
+    /// US dollars up to `most`, as a number or a text; `None` for an empty text.
+    pub(super) fn dollars(&self, key: &str, most: f64) -> Result<Option<f64>, ConfigError> {
+        let value = &self.entry(key).value;
+        let number = match value {
+            Value::String(text) if text.trim().is_empty() => return Ok(None),
+            Value::String(text) => text.trim().parse().ok(),
+            Value::Float(number) => Some(*number),
+            Value::Integer(number) => Some(*number as f64),
+            _ => None,
+        };
+        number
+            .filter(|number| (0.0..=most).contains(number))
+            .map(Some)
+            .ok_or_else(|| {
+                let expected = format_args!("US dollars from 0 to {most}, or \"\" for none");
+                self.invalid(key, expected)
+            })
+    }
+
     /// One of the named choices.
     pub(super) fn one_of<T: Copy>(
         &self,

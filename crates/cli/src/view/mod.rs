@@ -1,5 +1,6 @@
 //! What a person sees on a terminal.
 
+pub(crate) mod limit;
 pub(crate) mod out;
 pub(crate) mod steps;
 pub(crate) mod table;

@@ -2,7 +2,7 @@
 
 use comfy_table::presets::NOTHING;
 use comfy_table::{ContentArrangement, Table};
-use lovage_client::wire::{JobView, LimitsView, QueueView};
+use lovage_client::wire::{EstimateView, JobView, LimitsView, QueueView};
 
 use crate::view::wait;
 
@@ -34,6 +34,31 @@ pub(crate) fn jobs(jobs: &[JobView]) -> Table {
     table
 }
 
+/// One row per step that calls a model, their sum, and what to know of it.
+pub(crate) fn estimate(estimate: &EstimateView) -> String {
+    let mut table = table(&["STEP", "CALLS", "PROMPT", "COMPLETION", "USD"]);
+    let text = |number: Option<u64>| number.map_or("unknown".to_owned(), |n| n.to_string());
+    let usd = |cost: Option<f64>| cost.map_or("unknown".to_owned(), |usd| format!("{usd:.4}"));
+    for step in &estimate.by_step {
+        table.add_row([
+            step.step.clone(),
+            step.calls.to_string(),
+            step.prompt_tokens.to_string(),
+            step.completion_tokens.to_string(),
+            usd(step.cost_usd),
+        ]);
+    }
+    table.add_row([
+        "all".to_owned(),
+        text(estimate.calls),
+        text(estimate.prompt_tokens),
+        text(estimate.completion_tokens),
+        usd(estimate.cost_usd),
+    ]);
+    let notes = estimate.notes.iter().map(|note| format!("\n{note}"));
+    format!("{table}{}", notes.collect::<String>())
+}
+
 /// One job, a line per fact.
 pub(crate) fn job(job: &JobView) -> Table {
     let mut table = Table::new();
@@ -57,8 +82,8 @@ pub(crate) fn job(job: &JobView) -> Table {
     row(
         "waiting",
         job.waiting.as_ref().map(|waiting| {
-            let (signal, until) = (waiting.signal.as_deref(), waiting.until.as_deref());
-            wait::text(&waiting.reason, signal, until)
+            let what = waiting.signal.as_deref().or(waiting.limit.as_deref());
+            wait::text(&waiting.reason, what, waiting.until.as_deref())
         }),
     );
     row("progress", progress(job));
@@ -128,7 +153,8 @@ fn limits(paused: bool, limits: &LimitsView) -> String {
 fn what(job: &JobView) -> String {
     let waiting = || {
         let waiting = job.waiting.as_ref()?;
-        let what = wait::what(&waiting.reason, waiting.signal.as_deref());
+        let name = waiting.signal.as_deref().or(waiting.limit.as_deref());
+        let what = wait::what(&waiting.reason, name);
         Some(format!("waits: {what}"))
     };
     let error = || job.error.as_ref().map(|error| error.message.clone());

@@ -1,16 +1,16 @@
 //! What a job waits for, in words.
 
-/// Reason and signal in a few words.
-pub(crate) fn what(reason: &str, signal: Option<&str>) -> String {
-    match signal {
+/// Reason, and the name of the signal or limit, in a few words.
+pub(crate) fn what(reason: &str, name: Option<&str>) -> String {
+    match name {
         Some(name) => format!("{reason} {name}"),
         None => reason.to_owned(),
     }
 }
 
 /// The same with its end. That of children is only the longest a job is parked.
-pub(crate) fn text(reason: &str, signal: Option<&str>, until: Option<&str>) -> String {
-    let what = what(reason, signal);
+pub(crate) fn text(reason: &str, name: Option<&str>, until: Option<&str>) -> String {
+    let what = what(reason, name);
     match until.filter(|_| reason != "children") {
         Some(until) => format!("{what} until {until}"),
         None => what,

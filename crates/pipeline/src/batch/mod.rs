@@ -3,6 +3,7 @@
 //! The batch waits for its jobs without a slot and is cancelled with them. An
 //! input that does not fit, or a job that fails, takes nothing from the others.
 
+mod estimate;
 mod handler;
 mod request;
 mod show;
@@ -23,9 +24,10 @@ pub const KIND: &str = "batch.generate";
 
 /// The kind, for batches of these kinds.
 pub fn entry(kinds: Catalog) -> KindEntry {
-    let known = kinds.clone();
+    let (known, estimated) = (kinds.clone(), kinds.clone());
     let spec = KindSpec {
         check: Arc::new(move |input| request::parse(input, &known).map(drop)),
+        estimate: Some(Arc::new(move |input| estimate::of(input, &estimated))),
         ..KindSpec::new(
             KIND.parse().expect("the name is valid"),
             "Run many inputs of one kind, each succeeding or failing alone",

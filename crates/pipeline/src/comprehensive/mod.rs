@@ -6,6 +6,7 @@
 //! An analysis that fails takes nothing from the others.
 
 mod analyse;
+mod estimate;
 mod integrate;
 mod prompt;
 mod publish;
@@ -36,6 +37,9 @@ pub fn entry() -> KindEntry {
     let spec = KindSpec {
         timeout: Some(TIMEOUT),
         check: Arc::new(|input| parse(input).map(drop)),
+        estimate: Some(Arc::new(|input| {
+            parse(input).map_or_else(|_| Default::default(), |asked| estimate::of(&asked))
+        })),
         ..KindSpec::new(
             KIND.parse().expect("the name is valid"),
             "Research a topic, analyse facts, market and technology side by side, and publish one document",

@@ -2,7 +2,7 @@
 
 use crate::script::hangul::is_hangul;
 
-use super::{ChatRequest, ladder};
+use super::{ChatRequest, Message, ladder};
 
 /// Tokens of a Hangul syllable.
 const HANGUL: f64 = 0.82;
@@ -33,12 +33,17 @@ pub fn tokens_estimate(text: &str) -> usize {
 /// Tokens of what is sent: the conversation as it goes out, with the schema
 /// where there is one, and its pictures.
 pub fn prompt_tokens(request: &ChatRequest) -> u64 {
-    let message = |message: &super::Message| {
+    conversation_tokens(&ladder::conversation(request))
+}
+
+/// Tokens of messages as they go out.
+pub(crate) fn conversation_tokens(messages: &[Message]) -> u64 {
+    let message = |message: &Message| {
         MESSAGE_TOKENS
             + tokens_estimate(&message.text) as u64
             + PICTURE_TOKENS * message.pictures.len() as u64
     };
-    ladder::conversation(request).iter().map(message).sum()
+    messages.iter().map(message).sum()
 }
 
 /// The most tokens an answer may have: the bound that is sent, because that is

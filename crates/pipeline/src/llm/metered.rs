@@ -1,18 +1,45 @@
 //! Counting what calls spend.
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use async_trait::async_trait;
+use serde::{Deserialize, Serialize};
 
 use super::{ChatRequest, ChatResponse, Llm, LlmError, Sink, TokenUsage};
 
 /// Calls made and tokens used.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Spent {
     /// HTTP calls, retries and refused ones included.
     pub calls: u32,
     /// Their tokens.
     pub usage: TokenUsage,
+    /// Answers that came from a cache, without a call.
+    pub cache_hits: u32,
+    /// What they waited for before they were made.
+    pub queued: Queued,
+}
+
+/// How calls came past the limits that all workers share.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Queued {
+    /// Time they were held back by the limits; no part of the time of the calls.
+    pub waited: Duration,
+    /// How many were admitted by this worker alone, under its part of the
+    /// limits, because the store did not answer.
+    pub alone: u32,
+}
+
+impl Queued {
+    /// Both together.
+    #[must_use]
+    pub fn plus(self, other: Queued) -> Queued {
+        Queued {
+            waited: self.waited.saturating_add(other.waited),
+            alone: self.alone.saturating_add(other.alone),
+        }
+    }
 }
 
 impl Spent {
@@ -45,11 +72,15 @@ impl Metered {
     }
 
     fn count(&self, outcome: &Result<ChatResponse, LlmError>) {
-        let (calls, usage) = match outcome {
-            Ok(response) => (response.calls, response.usage),
-            Err(error) => (error.spent.calls, error.spent.usage),
+        let (calls, usage, queued) = match outcome {
+            Ok(response) => (response.calls, response.usage, response.queued),
+            Err(error) => (error.spent.calls, error.spent.usage, error.spent.queued),
         };
-        self.total().add(calls, usage);
+        let cached = matches!(outcome, Ok(response) if response.calls == 0);
+        let mut total = self.total();
+        total.add(calls, usage);
+        total.queued = total.queued.plus(queued);
+        total.cache_hits += u32::from(cached);
     }
 
     fn total(&self) -> MutexGuard<'_, Spent> {
@@ -82,5 +113,9 @@ impl Llm for Metered {
         let outcome = self.inner.stream(request, sink).await;
         self.count(&outcome);
         outcome
+    }
+
+    async fn reject(&self, request: &ChatRequest) {
+        self.inner.reject(request).await;
     }
 }

@@ -8,21 +8,26 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use async_trait::async_trait;
+use lovage_workflow::limiter::{Limiter, Limits};
 use rand::SeedableRng;
 use rand::rngs::StdRng;
 use reqwest::header::{AUTHORIZATION, HeaderMap, HeaderName, HeaderValue};
 use reqwest::{Client, redirect};
 use serde_json::Value;
-use tokio::sync::Semaphore;
+use tokio::sync::{Semaphore, SemaphorePermit};
 use tokio::time::{Instant, sleep, timeout_at};
 use url::Url;
 
+use super::admission::{self, Expected, Gate, Place};
 use super::incoming::{Incoming, network, too_slow};
 use super::ladder::{self, Parameter, Shape};
 use super::piece::Reply;
 use super::relay::{Assembly, Relay};
 use super::retry::{Decision, RetryPolicy, decide};
-use super::{ChatRequest, ChatResponse, Llm, LlmError, LlmErrorKind, Secret, Sink, Spent, wire};
+use super::{
+    ChatRequest, ChatResponse, Llm, LlmError, LlmErrorKind, Price, Queued, Secret, Sink, Spent,
+    estimate, wire,
+};
 
 /// Calls one worker has under way at a time, unless configured otherwise.
 pub const CALLS_IN_FLIGHT: usize = 3;
@@ -98,8 +103,16 @@ pub struct OpenAi {
     endpoint: Url,
     config: OpenAiConfig,
     permits: Arc<Semaphore>,
+    gate: Option<Gate>,
     shape: Mutex<Shape>,
     rng: Mutex<StdRng>,
+}
+
+/// The right to one call: a permit of this worker, and a place under the
+/// limits of all, in the order in which they are given back.
+struct Entry<'a> {
+    place: Option<Place<'a>>,
+    _permit: SemaphorePermit<'a>,
 }
 
 impl OpenAi {
@@ -131,9 +144,29 @@ impl OpenAi {
             endpoint: endpoint(&config)?,
             config,
             permits,
+            gate: None,
             shape: Mutex::default(),
             rng: Mutex::new(StdRng::seed_from_u64(seed)),
         })
+    }
+
+    /// The same model, each call of which `limiter` admits under these limits
+    /// of its provider, shared by all that ask the same limiter. `holder` names
+    /// this process and is new at every start. A price makes costs known.
+    ///
+    /// # Panics
+    /// Outside of a tokio runtime, which settles the calls that were dropped.
+    #[must_use]
+    pub fn admitted_by(
+        mut self,
+        limiter: Arc<dyn Limiter>,
+        limits: Limits,
+        price: Option<Price>,
+        holder: String,
+    ) -> OpenAi {
+        let gate = Gate::new(limiter, self.name(), &self.config, limits, price, holder);
+        self.gate = Some(gate);
+        self
     }
 
     /// Tries until there is an answer or nothing left to try.
@@ -143,6 +176,7 @@ impl OpenAi {
         mut relay: Relay,
     ) -> Result<ChatResponse, LlmError> {
         let mut messages = ladder::conversation(request);
+        let answer = estimate::answer_tokens(request);
         let mut spent = Spent::default();
         let mut corrected = false;
         let mut tries = 0;
@@ -152,7 +186,18 @@ impl OpenAi {
             let model = &self.config.model;
             let body = wire::body(model, request, &messages, shape, relay.is_live());
             relay.reset();
-            let (outcome, took) = self.try_once(&body, &mut relay).await;
+            let prompt = estimate::conversation_tokens(&messages);
+            let entry = self
+                .enter(Expected { prompt, answer }, &relay, &mut spent.queued)
+                .await;
+            let entry = match entry {
+                Ok(entry) => entry,
+                Err(mut error) => {
+                    *error.spent = spent;
+                    return Err(error);
+                }
+            };
+            let (outcome, took) = self.try_once(&body, &mut relay, entry).await;
             elapsed += took;
             let usage = outcome
                 .as_ref()
@@ -217,19 +262,45 @@ impl OpenAi {
         decide(&self.config.retry, error, tries, elapsed, rng)
     }
 
-    /// One HTTP call under a permit, and how long it took once it had one:
-    /// queueing behind other calls does not use up the time for retries.
+    /// Waits for a permit of this worker, then for the limits that all share.
+    async fn enter(
+        &self,
+        expected: Expected,
+        relay: &Relay,
+        queued: &mut Queued,
+    ) -> Result<Entry<'_>, LlmError> {
+        let Ok(permit) = self.permits.acquire().await else {
+            let detail = "no more calls are made";
+            return Err(LlmError::new(LlmErrorKind::BadRequest, detail));
+        };
+        let place = match &self.gate {
+            None => None,
+            Some(gate) => {
+                let jitter = |part| admission::up_to(part, &mut *lock(&self.rng));
+                Some(gate.admit(expected, relay, queued, jitter).await?)
+            }
+        };
+        Ok(Entry {
+            place,
+            _permit: permit,
+        })
+    }
+
+    /// One HTTP call, and how long it took: queueing behind other calls does
+    /// not use up the time for retries.
     async fn try_once(
         &self,
         body: &Value,
         relay: &mut Relay,
+        entry: Entry<'_>,
     ) -> (Result<Reply, LlmError>, Duration) {
-        let Ok(_permit) = self.permits.acquire().await else {
-            let error = LlmError::new(LlmErrorKind::BadRequest, "no more calls are made");
-            return (Err(error), Duration::ZERO);
-        };
         let began = Instant::now();
-        (self.call(body, relay).await, began.elapsed())
+        let outcome = self.call(body, relay).await;
+        let took = began.elapsed();
+        if let Some(place) = entry.place {
+            place.settle(&outcome).await;
+        }
+        (outcome, took)
     }
 
     /// One HTTP call, to the last byte.
@@ -245,6 +316,9 @@ impl OpenAi {
             .await
             .map_err(|_| too_slow())?
             .map_err(network)?;
+        if let Some(gate) = &self.gate {
+            gate.observe(response.headers()).await;
+        }
         let mut incoming = Incoming {
             response,
             deadline,
@@ -312,6 +386,7 @@ fn accept(reply: Reply, request: &ChatRequest, spent: Spent) -> Result<ChatRespo
         usage: spent.usage,
         model: reply.model,
         calls: spent.calls,
+        queued: spent.queued,
     })
 }
 

@@ -1,6 +1,7 @@
 //! Putting a streamed answer together, and handing it on as it grows.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use super::piece::{Piece, Reply};
 use super::think::ThinkFilter;
@@ -39,6 +40,13 @@ impl Relay {
             && std::mem::take(&mut self.holds_text)
         {
             sink.reset();
+        }
+    }
+
+    /// Says that the call is held back.
+    pub(crate) fn waiting(&self, time: Duration, why: &'static str) {
+        if let Some(sink) = &self.sink {
+            sink.waiting(time, why);
         }
     }
 

@@ -11,10 +11,11 @@ use super::date::{self, Dated};
 use super::decode::decode;
 use super::jsonld::Linked;
 use super::limits::{DEPTH_MAX, TAGS_MAX, TITLE_CHARS_MAX};
+use super::picture::pictures;
 use super::text::{extract, remove_hidden, selector};
 use super::token::is_korean;
 use super::verdict::{Signs, has_paywall, judge};
-use crate::script::types::Verdict;
+use crate::script::types::{PageImage, Verdict};
 use crate::visible::visible;
 
 /// Characters that are enough to tell a language.
@@ -45,6 +46,8 @@ pub(crate) struct Reading {
     pub(crate) text_from: Option<&'static str>,
     /// Paragraphs, one per line; empty unless the verdict is `ok`.
     pub(crate) text: String,
+    /// What the page shows; empty unless the verdict is `ok`.
+    pub(crate) images: Vec<PageImage>,
 }
 
 /// The page is built to exhaust a parser.
@@ -90,6 +93,7 @@ pub(crate) fn read(
     // Dates are read before `extract` removes bylines from the document.
     let korean = is_korean(&shown);
     let published = date::from_page(&doc, linked.published.as_deref(), &shown, korean);
+    let images = pictures(&doc, url);
     let extracted = extract(&doc, url, linked.body.as_deref());
     let text = clean(&extracted.text, title.as_deref());
 
@@ -110,6 +114,7 @@ pub(crate) fn read(
         verdict,
         text_from: readable.then_some(extracted.from),
         text: if readable { text } else { String::new() },
+        images: if readable { images } else { Vec::new() },
     })
 }
 

@@ -10,9 +10,11 @@ use dom_query::{Document, Matcher};
 use jiff::Timestamp;
 use jiff::civil;
 use jiff::fmt::rfc2822;
+use jiff::tz::Offset;
 use regex::{Captures, Regex};
 use url::Url;
 
+use super::published::Published;
 use super::text::selector;
 
 /// Offset of Korea; it has had no summer time since 1988.
@@ -91,10 +93,21 @@ pub(crate) fn from_url(url: &Url) -> Option<Dated> {
     dated("url", Some(day(&found)?.to_string()))
 }
 
-/// A feed's time; whoever reads it needs one form, so it is in UTC.
-pub(crate) fn from_feed(time: Timestamp) -> Dated {
+/// A source's time; whoever reads it needs one form, so it is in UTC. A day
+/// alone is the day where the text is read.
+pub(crate) fn from_hit(published: Published, korean: bool) -> Dated {
+    let zone = if korean {
+        jiff::tz::offset(9)
+    } else {
+        Offset::UTC
+    };
+    let published = if published.day_only {
+        zone.to_datetime(published.at).date().to_string()
+    } else {
+        published.at.to_string()
+    };
     Dated {
-        published: time.to_string(),
+        published,
         from: "feed",
     }
 }
@@ -109,7 +122,7 @@ fn dated(from: &'static str, published: Option<String>) -> Option<Dated> {
 }
 
 /// A date in any of the forms above, as RFC 3339.
-fn parse(text: &str, korean: bool) -> Option<String> {
+pub(crate) fn parse(text: &str, korean: bool) -> Option<String> {
     let text = text.trim();
     match WRITTEN.captures(text) {
         Some(found) => compose(&found, korean),

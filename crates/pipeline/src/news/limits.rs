@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use crate::net::limits::TOTAL_TIMEOUT;
 
-/// Time one source has to answer one query.
+/// Time one source has to answer all queries of a job.
 pub const SEARCH_TIMEOUT: Duration = Duration::from_secs(10);
 /// How long a parsed feed is used before it is asked again.
 pub const FEED_KEPT: Duration = Duration::from_secs(600);
@@ -14,8 +14,21 @@ pub const FEED_FAILURE_KEPT: Duration = Duration::from_secs(60);
 pub const FEED_ENTRIES_MAX: usize = 500;
 /// Hits one source gives for one query.
 pub const HITS_MAX: usize = 30;
-/// Searches running at once; there are sources times queries of them.
+/// Requests to sources in flight at once: two to each of a dozen services, and
+/// some feeds.
 pub const SEARCHES_AT_ONCE: usize = 32;
+/// Queries that one source answers at once.
+pub const QUERIES_AT_ONCE: usize = 2;
+/// Longest wait for a service's turn; whoever would wait longer does without.
+pub const TURN_WAIT_MAX: Duration = Duration::from_secs(5);
+/// How long a service that refused us is left alone, unless it says.
+pub const SERVICE_OFF: Duration = Duration::from_secs(60);
+/// The longest that a service may ask for.
+pub const SERVICE_OFF_MAX: Duration = Duration::from_secs(3_600);
+/// Answers kept of one service, where they are.
+pub const ANSWERS_KEPT: usize = 16;
+/// Headlines of one job that are looked for at the other sources.
+pub const LEADS_MAX: usize = 3;
 
 /// Pages being read at once; the fetcher bounds the requests among them.
 pub const READS_AT_ONCE: usize = 8;
@@ -58,4 +71,6 @@ const _: () =
 // The longest wait for a host's turn must leave time to read its page.
 const _: () = assert!(CRAWL_DELAY_MAX.as_millis() < READING_DEADLINE.as_millis());
 const _: () = assert!(HOST_GAP.as_millis() <= CRAWL_DELAY_MAX.as_millis());
+// A search that waited for its turn has as long again to be answered.
+const _: () = assert!(TURN_WAIT_MAX.as_millis() * 2 <= SEARCH_TIMEOUT.as_millis());
 const _: () = assert!(FEED_FAILURE_KEPT.as_millis() <= FEED_KEPT.as_millis());

@@ -12,19 +12,26 @@ mod date;
 mod decode;
 mod dossier;
 mod duplicate;
-mod feed;
 mod host;
 mod jsonld;
+mod lead;
 pub mod limits;
+mod picture;
+mod published;
 pub(crate) mod rank;
 mod robots;
 mod search;
+mod source;
 mod text;
 pub(crate) mod token;
 mod verdict;
 mod visit;
 
-pub use feed::{FeedSource, Hit, NewsSource, SearchError};
+pub use published::Published;
+pub use source::{
+    FeedSource, Finds, Hit, Lead, NewsSource, Query, SOURCES, SearchError, Service, Settings,
+    SourceSpec, Trial,
+};
 
 use std::collections::HashSet;
 use std::sync::Arc;
@@ -42,7 +49,9 @@ use self::robots::Robots;
 use self::search::Candidate;
 use self::visit::{Visitor, unread};
 use crate::net::{CorpusFetcher, Fetch};
-use crate::script::types::{Article, Corpus, Dossier, PlannedQuery, Source, Verdict, Warning};
+use crate::script::types::{
+    Article, Corpus, Domains, Dossier, PlannedQuery, Since, Source, Verdict, Warning,
+};
 
 /// Told how the research goes on. Called from the running task: must not block.
 pub trait ResearchWatch: Send + Sync {
@@ -59,12 +68,31 @@ impl ResearchWatch for () {
     fn article(&self, _: &Source, _: usize, _: usize) {}
 }
 
+/// What a research is about.
+#[derive(Debug, Clone, Copy)]
+pub struct Inquiry<'a> {
+    /// The topic as asked.
+    pub topic: &'a str,
+    /// The queries of the plan.
+    pub queries: &'a [PlannedQuery],
+    /// Pages that are read in any case, whatever their age and site.
+    pub seed_urls: &'a [Url],
+    /// Pages read at most.
+    pub max_sources: usize,
+    /// How old a page that is found may be. The sample's pages have no age.
+    pub since: Since,
+    /// The sites that may be found.
+    pub domains: &'a Domains,
+    /// The time of asking.
+    pub now: Timestamp,
+}
+
 /// Finds and reads what is written about a topic.
 pub struct Research {
     fetch: Arc<dyn Fetch>,
     sources: Vec<Arc<dyn NewsSource>>,
-    hosts: Hosts,
-    robots: Robots,
+    hosts: Arc<Hosts>,
+    robots: Arc<Robots>,
     corpus: Corpus,
     suggestions: Vec<String>,
 }
@@ -77,23 +105,23 @@ impl Research {
             .map(|topic| (*topic).to_owned());
         let fetch: Arc<dyn Fetch> = Arc::new(CorpusFetcher);
         Self {
-            sources: feed_sources(CorpusFetcher::feeds(), &fetch),
+            sources: feeds(CorpusFetcher::feeds(), &fetch),
             fetch,
             // Nobody is disturbed by reading from memory.
-            hosts: Hosts::new(Duration::ZERO),
-            robots: Robots::default(),
+            hosts: Arc::new(Hosts::new(Duration::ZERO)),
+            robots: Arc::default(),
             corpus: Corpus::Sample,
             suggestions: topics.collect(),
         }
     }
 
-    /// Research in the pages that the given feeds announce.
-    pub fn live(feeds: Vec<Url>, fetch: Arc<dyn Fetch>) -> Self {
+    /// Research in the pages that the given sources find, read through `fetch`.
+    pub fn live(sources: Vec<Arc<dyn NewsSource>>, fetch: Arc<dyn Fetch>) -> Self {
         Self {
-            sources: feed_sources(feeds, &fetch),
+            sources,
             fetch,
-            hosts: Hosts::new(HOST_GAP),
-            robots: Robots::default(),
+            hosts: Arc::new(Hosts::new(HOST_GAP)),
+            robots: Arc::default(),
             corpus: Corpus::Live,
             suggestions: Vec::new(),
         }
@@ -102,6 +130,11 @@ impl Research {
     /// Where the pages come from.
     pub fn corpus(&self) -> Corpus {
         self.corpus
+    }
+
+    /// The door that pages come through; images share it and its bound.
+    pub(crate) fn door(&self) -> &dyn Fetch {
+        &*self.fetch
     }
 
     /// The same research with one more source.
@@ -114,23 +147,31 @@ impl Research {
     /// The same research with another time between two requests to one host.
     #[must_use]
     pub fn with_host_gap(mut self, gap: Duration) -> Self {
-        self.hosts = Hosts::new(gap);
+        self.hosts = Arc::new(Hosts::new(gap));
+        self
+    }
+
+    /// The same research, with another one's turns at hosts and what it knows of them.
+    #[must_use]
+    pub fn mannered_as(mut self, other: &Research) -> Self {
+        self.hosts = other.hosts.clone();
+        self.robots = other.robots.clone();
         self
     }
 
     /// Find and read at most `max_sources` pages, those of `seed_urls` first.
     ///
     /// Dropping the future stops it; a page being parsed is finished unseen.
-    pub async fn run(
-        &self,
-        topic: &str,
-        queries: &[PlannedQuery],
-        seed_urls: &[Url],
-        max_sources: usize,
-        now: Timestamp,
-        watch: &dyn ResearchWatch,
-    ) -> Dossier {
-        let found = search::search(&self.sources, queries).await;
+    pub async fn run(&self, inquiry: &Inquiry<'_>, watch: &dyn ResearchWatch) -> Dossier {
+        let Inquiry {
+            topic,
+            queries,
+            seed_urls,
+            max_sources,
+            now,
+            ..
+        } = *inquiry;
+        let found = search::search(&self.sources, &self.asked(inquiry)).await;
         watch.found(found.candidates.len());
         let mut warnings = found.warnings;
         let candidates = choose(seed_urls, found.candidates, max_sources, &mut warnings);
@@ -162,6 +203,17 @@ impl Research {
             corpus: self.corpus,
             warnings,
         }
+    }
+
+    fn asked(&self, inquiry: &Inquiry<'_>) -> Vec<Query> {
+        let (now, since, domains) = (inquiry.now, inquiry.since, inquiry.domains);
+        let queries = inquiry.queries.iter();
+        queries
+            .map(|planned| Query {
+                ages: self.corpus == Corpus::Live,
+                ..Query::of(planned, now, since, domains)
+            })
+            .collect()
     }
 
     /// Read the candidates; those not reached in time say so.
@@ -216,9 +268,10 @@ impl Research {
     }
 }
 
-fn feed_sources(feeds: Vec<Url>, fetch: &Arc<dyn Fetch>) -> Vec<Arc<dyn NewsSource>> {
+/// A source for each feed, read through `fetch`.
+pub fn feeds(urls: Vec<Url>, fetch: &Arc<dyn Fetch>) -> Vec<Arc<dyn NewsSource>> {
     let source = |url| Arc::new(FeedSource::new(url, Arc::clone(fetch))) as Arc<dyn NewsSource>;
-    feeds.into_iter().map(source).collect()
+    urls.into_iter().map(source).collect()
 }
 
 /// The pages to read: those of the request, then the best found, each once.

@@ -3,14 +3,16 @@
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 
-use futures_util::StreamExt;
-use futures_util::stream;
+use futures_util::future::join_all;
+use futures_util::{StreamExt, stream};
+use tokio::time::{Instant, timeout_at};
 use url::Url;
 
 use super::canon::canonical;
-use super::feed::{Hit, NewsSource, SearchError};
-use super::limits::{SEARCH_TIMEOUT, SEARCHES_AT_ONCE};
-use crate::script::types::{PlannedQuery, QueryReport, Warning};
+use super::lead::{RankedLead, follow, ranked};
+use super::limits::{QUERIES_AT_ONCE, SEARCH_TIMEOUT};
+use super::source::{Finds, Hit, Lead, NewsSource, Query, SearchError};
+use crate::script::types::{QueryReport, Warning};
 
 /// Damps the first ranks: reciprocal-rank fusion, `Σ 1 / (60 + rank)`
 /// (Cormack, Clarke and Büttcher, SIGIR 2009).
@@ -50,45 +52,80 @@ pub(crate) struct Found {
 struct Answer {
     query: usize,
     source: usize,
-    hits: Result<Vec<Hit>, SearchError>,
+    finds: Result<Finds, SearchError>,
 }
 
-/// Ask every source every query. A source that fails is a warning.
-pub(crate) async fn search(sources: &[Arc<dyn NewsSource>], queries: &[PlannedQuery]) -> Found {
-    let pairs =
-        (0..queries.len()).flat_map(|query| (0..sources.len()).map(move |source| (query, source)));
-    let asks: Vec<_> = pairs
-        .map(|(query, source)| ask(query, &queries[query], source, &*sources[source]))
+impl Answer {
+    fn hits(&self) -> &[Hit] {
+        self.finds.as_ref().map_or(&[], |finds| &finds.hits)
+    }
+
+    fn leads(&self) -> &[Lead] {
+        self.finds.as_ref().map_or(&[], |finds| &finds.leads)
+    }
+}
+
+/// Ask every source every query, then look for the headlines that came without
+/// an address. A source that fails is a warning.
+pub(crate) async fn search(sources: &[Arc<dyn NewsSource>], queries: &[Query]) -> Found {
+    let answers = ask_all(sources, queries).await;
+    let leads = ranked(answers.iter().map(Answer::leads));
+    let mut lists: Vec<Vec<Hit>> = answers
+        .iter()
+        .map(|answer| answer.hits().to_vec())
         .collect();
-    // In the order asked, so that the merge does not depend on who is faster.
-    let answers: Vec<Answer> = stream::iter(asks)
-        .buffered(SEARCHES_AT_ONCE)
-        .collect()
-        .await;
+    if let Some(like) = queries.first() {
+        lists.extend(follow(sources, &leads, &lists, like).await);
+    }
     Found {
         reports: reports(&answers, sources, queries),
         warnings: warnings(&answers, sources),
-        candidates: merge(&answers),
+        candidates: merge(&lists, &leads),
     }
 }
 
-async fn ask(query: usize, asked: &PlannedQuery, source: usize, of: &dyn NewsSource) -> Answer {
-    let hits = tokio::time::timeout(SEARCH_TIMEOUT, of.search(asked))
-        .await
-        .unwrap_or(Err(SearchError::Timeout(SEARCH_TIMEOUT.as_secs())));
-    Answer {
-        query,
-        source,
-        hits,
-    }
-}
-
-fn merge(answers: &[Answer]) -> Vec<Candidate> {
-    let mut merged: HashMap<String, (f64, Candidate)> = HashMap::new();
-    for hits in answers
+/// All sources at once, so that a slow one holds up nobody else.
+async fn ask_all(sources: &[Arc<dyn NewsSource>], queries: &[Query]) -> Vec<Answer> {
+    let asks: Vec<_> = sources
         .iter()
-        .filter_map(|answer| answer.hits.as_ref().ok())
-    {
+        .enumerate()
+        .map(|(source, of)| ask(source, &**of, queries))
+        .collect();
+    let mut answers: Vec<Answer> = join_all(asks).await.into_iter().flatten().collect();
+    // Sorted, so that the merge does not depend on who is faster.
+    answers.sort_by_key(|answer| (answer.query, answer.source));
+    answers
+}
+
+/// The queries that a source takes, a few at once, within its time.
+async fn ask(source: usize, of: &dyn NewsSource, queries: &[Query]) -> Vec<Answer> {
+    let deadline = Instant::now() + SEARCH_TIMEOUT;
+    let taken: Vec<_> = queries
+        .iter()
+        .enumerate()
+        .filter(|(_, asked)| of.speaks(&asked.lang))
+        .take(of.queries_max())
+        .map(|(query, asked)| async move {
+            let late = SearchError::Timeout(SEARCH_TIMEOUT.as_secs());
+            let finds = timeout_at(deadline, of.search(asked)).await;
+            Answer {
+                query,
+                source,
+                finds: finds
+                    .unwrap_or(Err(late))
+                    .map(|finds| finds.admitted(asked)),
+            }
+        })
+        .collect();
+    stream::iter(taken)
+        .buffer_unordered(QUERIES_AT_ONCE)
+        .collect()
+        .await
+}
+
+fn merge(lists: &[Vec<Hit>], leads: &[RankedLead]) -> Vec<Candidate> {
+    let mut merged: HashMap<String, (f64, Candidate)> = HashMap::new();
+    for hits in lists {
         for (rank, hit) in hits.iter().enumerate() {
             let key = canonical(&hit.url);
             let (score, candidate) = merged.entry(key.clone()).or_insert_with(|| {
@@ -100,10 +137,16 @@ fn merge(answers: &[Answer]) -> Vec<Candidate> {
                 };
                 (0.0, candidate)
             });
-            // A list of hits is far shorter than 2^52.
-            *score += 1.0 / (FUSION + rank as f64 + 1.0);
+            *score += fused(rank);
             candidate.merge(hit);
         }
+    }
+    for (score, candidate) in merged.values_mut() {
+        let hit = candidate.hit.as_ref();
+        let told = leads
+            .iter()
+            .find(|lead| hit.is_some_and(|hit| lead.fits(hit)));
+        *score += told.map_or(0.0, |lead| fused(lead.rank));
     }
     let mut ranked: Vec<(f64, Candidate)> = merged.into_values().collect();
     ranked.sort_by(|(a, one), (b, other)| {
@@ -111,6 +154,11 @@ fn merge(answers: &[Answer]) -> Vec<Candidate> {
             .then_with(|| one.canonical.cmp(&other.canonical))
     });
     ranked.into_iter().map(|(_, candidate)| candidate).collect()
+}
+
+fn fused(rank: usize) -> f64 {
+    // A list of hits is far shorter than 2^52.
+    1.0 / (FUSION + rank as f64 + 1.0)
 }
 
 impl Candidate {
@@ -133,13 +181,13 @@ impl Candidate {
 fn reports(
     answers: &[Answer],
     sources: &[Arc<dyn NewsSource>],
-    queries: &[PlannedQuery],
+    queries: &[Query],
 ) -> Vec<QueryReport> {
-    let report = |(index, query): (usize, &PlannedQuery)| {
+    let report = |(index, query): (usize, &Query)| {
         let mut pages = BTreeSet::new();
         let mut via = BTreeSet::new();
         for answer in answers.iter().filter(|answer| answer.query == index) {
-            for hit in answer.hits.iter().flatten() {
+            for hit in answer.hits() {
                 pages.insert(canonical(&hit.url));
                 via.insert(sources[answer.source].name().to_owned());
             }
@@ -158,7 +206,7 @@ fn reports(
 fn warnings(answers: &[Answer], sources: &[Arc<dyn NewsSource>]) -> Vec<Warning> {
     let mut failed: BTreeMap<usize, &SearchError> = BTreeMap::new();
     for answer in answers {
-        if let Err(error) = &answer.hits {
+        if let Err(error) = &answer.finds {
             failed.entry(answer.source).or_insert(error);
         }
     }

@@ -16,7 +16,7 @@ const LONG_CHARS: usize = 1_500;
 const SHORT_CHARS: usize = 250;
 
 /// Ids and classes that Korean news systems give to the article's body.
-static KNOWN: LazyLock<Vec<Matcher>> = LazyLock::new(|| {
+pub(super) static KNOWN: LazyLock<Vec<Matcher>> = LazyLock::new(|| {
     [
         "#dic_area",
         "#newsct_article",
@@ -37,7 +37,7 @@ static KNOWN: LazyLock<Vec<Matcher>> = LazyLock::new(|| {
 });
 
 /// What sites elsewhere call it, the most telling first.
-static GENERIC: LazyLock<Vec<Matcher>> = LazyLock::new(|| {
+pub(super) static GENERIC: LazyLock<Vec<Matcher>> = LazyLock::new(|| {
     [
         "[itemprop=articleBody]",
         ".article-body",

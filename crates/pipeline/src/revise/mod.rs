@@ -5,6 +5,7 @@
 //! what to change, and nothing else.
 
 mod diff;
+mod estimate;
 mod passage;
 mod prompt;
 mod recipe;
@@ -36,6 +37,9 @@ pub fn entry() -> KindEntry {
     let spec = KindSpec {
         timeout: Some(TIMEOUT),
         check: Arc::new(|input| parse(input).map(drop)),
+        estimate: Some(Arc::new(|input| {
+            parse(input).map_or_else(|_| Default::default(), |asked| estimate::of(&asked))
+        })),
         ..KindSpec::new(
             KIND.parse().expect("the name is valid"),
             "Revise a chapter's story as an edit request asks, and show what changed",

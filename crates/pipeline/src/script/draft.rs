@@ -239,6 +239,12 @@ impl Sink for Desk {
     fn keeps_partial(&self) -> bool {
         true
     }
+
+    fn waiting(&self, time: Duration, why: &'static str) {
+        let ms = u64::try_from(time.as_millis()).unwrap_or(u64::MAX);
+        let data = json!({ "ms": ms, "why": why });
+        self.state().pending.push(("rate_wait", data));
+    }
 }
 
 impl State {

@@ -54,7 +54,10 @@ fn decide(
 ) -> Result<(), Failure> {
     if let Some(after) = error.park() {
         return Err(Failure::Park {
-            reason: WaitReason::Limit,
+            reason: match &error.limit {
+                Some(limit) => WaitReason::LimitOf(limit.clone()),
+                None => WaitReason::Limit,
+            },
             after,
         });
     }

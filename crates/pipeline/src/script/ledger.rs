@@ -20,7 +20,7 @@ use crate::llm::{
     ChatRequest, ChatResponse, Limit, Llm, LlmError, LlmErrorKind, Price, Sink, TokenUsage,
 };
 
-use super::types::{Budget, StepUsage, Usage, Warning};
+use super::types::{Budget, StepUsage, Timing, Usage, Warning};
 
 /// An answer shorter than this is not worth a call: the budget refuses it.
 const ANSWER_TOKENS_MIN: u64 = 400;
@@ -61,6 +61,15 @@ struct Entry {
     counted: Tokens,
     /// Whether the count is an estimate.
     estimated: bool,
+    /// Whether the answer came from the cache, without a call.
+    #[serde(default)]
+    cached: bool,
+    /// Milliseconds it was held back by limits.
+    #[serde(default)]
+    queue_ms: u64,
+    /// Whether this worker alone admitted it, as the store did not answer.
+    #[serde(default)]
+    alone: bool,
 }
 
 /// Tokens as they are kept.
@@ -228,7 +237,34 @@ impl Ledger {
             steps[at].add(entry.calls, entry.said.into(), self.cost(entry));
         }
         let estimated = books.calls.values().filter(|entry| entry.estimated).count();
-        Usage::total(steps, self.price.is_some(), estimated)
+        let cached = books.calls.values().filter(|entry| entry.cached).count();
+        Usage::total(steps, self.price.is_some(), estimated, cached as u32)
+    }
+
+    /// The timings, each with what its calls have waited for limits.
+    pub(crate) fn with_waits(&self, timings: Vec<Timing>) -> Vec<Timing> {
+        let books = self.books();
+        let waited = |step: &str| {
+            let calls = books.calls.values().filter(|entry| entry.step == step);
+            calls.map(|entry| entry.queue_ms).reduce(|a, b| a + b)
+        };
+        let timings = timings.into_iter().map(|timing| Timing {
+            queue_ms: waited(&timing.step),
+            ..timing
+        });
+        timings.collect()
+    }
+
+    /// Said where calls were admitted by this worker's part of the limits alone.
+    pub(crate) fn alone(&self) -> Option<Warning> {
+        let books = self.books();
+        let calls = books.calls.values().filter(|entry| entry.alone).count();
+        (calls > 0).then(|| Warning {
+            code: "limiter_local".to_owned(),
+            detail: format!(
+                "{calls} calls were admitted by one worker's part of the limits, as the store did not answer"
+            ),
+        })
     }
 
     /// What a call costs; unknown without a price.
@@ -302,6 +338,9 @@ impl Ledger {
             said: Tokens::default(),
             counted: Tokens::default(),
             estimated: false,
+            cached: false,
+            queue_ms: 0,
+            alone: false,
         }
     }
 
@@ -329,14 +368,18 @@ impl Ledger {
             let why = format!("the call could not be entered in the ledger: {failure}");
             LlmError::new(LlmErrorKind::Network, why)
         })?;
-        let bounded = ChatRequest {
-            max_tokens: asked.max_tokens.map(|max| max.min(room as u32)),
-            ..asked.clone()
-        };
+        let mut bounded = asked.clone();
+        if self.is_limited() {
+            bounded.max_tokens = Some(u32::try_from(room).unwrap_or(u32::MAX));
+        }
         Ok(Call {
             entry,
             request: bounded,
         })
+    }
+
+    fn is_limited(&self) -> bool {
+        self.budget.max_tokens.is_some() || self.budget.max_cost_usd.is_some()
     }
 
     /// Waits for an answer until the deadline.
@@ -386,6 +429,12 @@ impl Entry {
     /// sent and what came. A call that was refused used nothing; one that was
     /// dropped at the deadline counts as entered.
     fn settle(&mut self, outcome: &Result<ChatResponse, LlmError>) {
+        let queued = match outcome {
+            Ok(answer) => answer.queued,
+            Err(error) => error.spent.queued,
+        };
+        self.queue_ms = u64::try_from(queued.waited.as_millis()).unwrap_or(u64::MAX);
+        self.alone = queued.alone > 0;
         let (calls, said, came) = match outcome {
             Ok(answer) => (answer.calls, answer.usage, Some(answer.text.as_str())),
             Err(LlmError {
@@ -399,6 +448,7 @@ impl Entry {
             ),
         };
         self.calls = calls;
+        self.cached = outcome.is_ok() && calls == 0;
         self.said = said.into();
         self.estimated = calls > 0 && came.is_some() && said.prompt.is_none();
         self.counted = match came {
@@ -454,5 +504,173 @@ impl Llm for Entered {
         let outcome = self.ledger.answer(self.inner.stream(&request, sink)).await;
         self.ledger.end(entry, &outcome).await;
         outcome
+    }
+
+    async fn reject(&self, request: &ChatRequest) {
+        self.inner.reject(request).await;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::llm::Queued;
+
+    use super::*;
+
+    const PRICE: Price = Price {
+        input: 1.0,
+        output: 10.0,
+        cached: None,
+    };
+
+    fn tokens(max: u64) -> Budget {
+        Budget {
+            max_tokens: Some(max),
+            ..Budget::default()
+        }
+    }
+
+    fn cost(max: f64) -> Budget {
+        Budget {
+            max_cost_usd: Some(max),
+            ..Budget::default()
+        }
+    }
+
+    #[test]
+    fn a_call_gets_the_room_that_is_left_or_none() {
+        let both = Budget {
+            max_tokens: Some(50_000),
+            ..cost(0.0625)
+        };
+        let free = Price {
+            input: 0.0,
+            output: 0.0,
+            cached: None,
+        };
+        // Spent tokens and dollars, the prompt, the answer wanted.
+        let table = [
+            (
+                Budget::default(),
+                PRICE,
+                (1 << 40, 1e9),
+                8_000,
+                8_000,
+                Ok(8_000),
+            ),
+            (tokens(20_000), PRICE, (2_000, 0.0), 8_000, 8_000, Ok(8_000)),
+            (
+                tokens(20_000),
+                PRICE,
+                (10_000, 0.0),
+                8_000,
+                8_000,
+                Ok(2_000),
+            ),
+            (tokens(20_000), PRICE, (11_600, 0.0), 8_000, 8_000, Ok(400)),
+            (
+                tokens(20_000),
+                PRICE,
+                (11_601, 0.0),
+                8_000,
+                8_000,
+                Err(Limit::Tokens),
+            ),
+            (
+                tokens(20_000),
+                PRICE,
+                (30_000, 0.0),
+                8_000,
+                8_000,
+                Err(Limit::Tokens),
+            ),
+            (tokens(20_000), PRICE, (19_000, 0.0), 900, 100, Ok(100)),
+            (cost(1.0), PRICE, (0, 0.0), 8_000, 8_000, Ok(8_000)),
+            (cost(0.0625), PRICE, (0, 0.0), 0, 8_000, Ok(6_250)),
+            (
+                cost(0.018),
+                PRICE,
+                (0, 0.009),
+                8_000,
+                8_000,
+                Err(Limit::Cost),
+            ),
+            (cost(0.007), PRICE, (0, 0.0), 8_000, 8_000, Err(Limit::Cost)),
+            (cost(0.007), free, (0, 0.0), 8_000, 8_000, Ok(8_000)),
+            (both, PRICE, (0, 0.0), 0, 8_000, Ok(6_250)),
+            (both, PRICE, (49_000, 0.0), 8_000, 8_000, Err(Limit::Tokens)),
+        ];
+        for (budget, price, (used, usd), prompt, answer, expected) in table {
+            let spent = Spending {
+                tokens: used,
+                cost_usd: usd,
+            };
+            let got = room(&budget, Some(&price), spent, prompt, answer);
+            assert_eq!(got, expected, "{budget:?} {spent:?} {prompt} {answer}");
+        }
+    }
+
+    #[test]
+    fn a_call_counts_what_it_said_else_what_came_else_nothing() {
+        let begun = Entry {
+            call: Some(0),
+            run: 0,
+            worked_ms: 0,
+            step: "write".to_owned(),
+            calls: 1,
+            said: Tokens::default(),
+            counted: Tokens::estimate(1_000, 8_000),
+            estimated: true,
+            cached: false,
+            queue_ms: 0,
+            alone: false,
+        };
+        let answer = |usage| {
+            Ok(ChatResponse {
+                text: "a".repeat(400),
+                usage,
+                model: None,
+                calls: 1,
+                queued: Queued {
+                    waited: Duration::from_millis(7),
+                    alone: 0,
+                },
+            })
+        };
+        let failed = |kind, partial: Option<&str>| {
+            let mut error = LlmError::new(kind, "no");
+            error.partial = partial.map(str::to_owned);
+            error.spent.calls = 2;
+            Err(error)
+        };
+        let known = TokenUsage {
+            prompt: Some(900),
+            completion: Some(100),
+            cached: None,
+        };
+        let broken = failed(LlmErrorKind::StreamBroken, Some("aaaa"));
+        let table = [
+            (answer(known), (900, 100), false),
+            (answer(TokenUsage::default()), (1_000, 96), true),
+            (broken, (1_000, 1), true),
+            (failed(LlmErrorKind::Overloaded, None), (0, 0), false),
+            (
+                failed(LlmErrorKind::Budget(Limit::Deadline), None),
+                (1_000, 8_000),
+                true,
+            ),
+        ];
+        for (outcome, (prompt, completion), estimated) in table {
+            let mut entry = begun.clone();
+            entry.settle(&outcome);
+            let counted = Tokens::estimate(prompt, completion);
+            let waited = if outcome.is_ok() { 7 } else { 0 };
+            assert_eq!(entry.queue_ms, waited, "{outcome:?}");
+            assert_eq!(
+                (entry.counted, entry.estimated),
+                (counted, estimated),
+                "{outcome:?}"
+            );
+        }
     }
 }

@@ -3,9 +3,11 @@
 //! `recipe.rs` has the steps in the order they run; each step is one file.
 
 pub(crate) mod draft;
+pub(crate) mod estimate;
 pub mod evidence;
 pub(crate) mod fallback;
 pub(crate) mod hangul;
+mod images;
 pub(crate) mod ledger;
 pub(crate) mod length;
 mod number;
@@ -21,6 +23,7 @@ pub(crate) mod timed;
 pub mod types;
 mod usage;
 pub mod verify;
+mod vision;
 pub(crate) mod write;
 
 use std::sync::Arc;
@@ -32,7 +35,8 @@ use serde_json::{Value, json};
 use crate::kind::KindEntry;
 use crate::render;
 
-pub use recipe::{Deps, ScriptHandler};
+pub use images::stored_image;
+pub use recipe::{Deps, ScriptHandler, Sharing};
 
 /// The kind's name.
 pub const KIND: &str = "script.generate";
@@ -51,6 +55,9 @@ pub fn spec() -> KindSpec {
     KindSpec {
         timeout: Some(TIMEOUT),
         check: Arc::new(check),
+        estimate: Some(Arc::new(|input| {
+            request::parse(input).map_or_else(|_| Default::default(), |asked| estimate::of(&asked))
+        })),
         ..KindSpec::new(
             kind,
             "Write a script on a topic from current news, every sentence cited",

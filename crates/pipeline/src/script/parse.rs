@@ -496,6 +496,7 @@ fn written_line(text: String, origin: Origin, sources: Vec<String>) -> Line {
         cites: cites.collect(),
         support: None,
         check: Check::None,
+        image: None,
     }
 }
 

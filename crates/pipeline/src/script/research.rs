@@ -3,7 +3,7 @@
 use lovage_workflow::{Context, Failure, Progress};
 use serde_json::json;
 
-use crate::news::{Research, ResearchWatch};
+use crate::news::{Inquiry, Research, ResearchWatch};
 
 use super::relay::Relay;
 use super::types::{Dossier, Plan, ScriptRequest, Source};
@@ -17,15 +17,16 @@ pub(super) async fn run(
 ) -> Result<Dossier, Failure> {
     let relay = Relay::new("research");
     let watch = Watch(&relay);
-    let work = research.run(
-        &request.topic,
-        &plan.queries,
-        &request.seed_urls,
-        request.max_sources,
-        context.now(),
-        &watch,
-    );
-    relay.during(context, work).await
+    let inquiry = Inquiry {
+        topic: &request.topic,
+        queries: &plan.queries,
+        seed_urls: &request.seed_urls,
+        max_sources: request.max_sources,
+        since: request.since,
+        domains: &request.domains,
+        now: context.now(),
+    };
+    relay.during(context, research.run(&inquiry, &watch)).await
 }
 
 struct Watch<'a>(&'a Relay);

@@ -84,6 +84,7 @@ async fn usage_and_model_are_read_from_an_answer() {
         },
         model: Some("m-2026".to_owned()),
         calls: 1,
+        queued: lovage_pipeline::llm::Queued::default(),
     };
     assert_eq!(response, Ok(expected));
 }

@@ -5,6 +5,7 @@
     reason = "a test that unwraps fails, as it should"
 )]
 
+mod admission;
 mod answers;
 mod decisions;
 mod faults;

@@ -60,8 +60,10 @@ pub(crate) async fn run(
 ) -> Result<Run, Failure> {
     let handler = ScriptHandler::new(Deps {
         llm,
+        vision: None,
         price: Some(PRICE),
         research: Arc::new(research),
+        sharing: None,
     });
     let journal = Arc::new(MemoryJournal::default());
     let result = handler.run(journal.attempt(attempt, input)).await?;
