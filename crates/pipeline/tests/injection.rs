@@ -11,7 +11,7 @@ use std::sync::{Arc, Mutex};
 
 use async_trait::async_trait;
 use lovage_pipeline::net::{Fetch, FetchError, Page, Request};
-use lovage_pipeline::news::Research;
+use lovage_pipeline::news::{FeedSource, Research};
 use lovage_pipeline::render::{Dialect, chat, graph, markdown};
 use lovage_pipeline::script::types::{Origin, ResultStatus, ScriptResult};
 use lovage_tests::llm::{Answer, Received, StandIn};
@@ -257,10 +257,8 @@ impl Web {
         let summary = escaped(self.order_at(Place::FeedSummary));
         format!(
             "<?xml version=\"1.0\"?><rss version=\"2.0\"><channel><title>Evil</title>\
-             <item><title>{title}</title><link>{EVIL}</link><description>Lumen Bay tidal battery. {summary}</description>\
-             <pubDate>Tue, 17 Nov 2026 08:05:00 GMT</pubDate></item>\
-             <item><title>Tidal battery of Lumen Bay and its cost</title><link>{HONEST}</link>\
-             <pubDate>Wed, 18 Nov 2026 08:05:00 GMT</pubDate></item></channel></rss>"
+             <item><title>{title}</title><link>{EVIL}</link><description>Lumen Bay tidal battery. {summary}</description></item>\
+             <item><title>Tidal battery of Lumen Bay and its cost</title><link>{HONEST}</link></item></channel></rss>"
         )
     }
 
@@ -339,6 +337,7 @@ impl Fetch for Web {
             etag: None,
             last_modified: None,
             retry_after: None,
+            cache_control: None,
             body: body.into(),
         })
     }
@@ -359,7 +358,8 @@ async fn case(place: Place, name: &str, order: &str) -> Case {
     let web = Arc::new(Web::new(place, order));
     let fetch = Arc::clone(&web) as Arc<dyn Fetch>;
     let feed = Url::parse(FEED).unwrap();
-    let research = Research::live(vec![feed], fetch).with_host_gap(std::time::Duration::ZERO);
+    let source = Arc::new(FeedSource::new(feed, Arc::clone(&fetch)));
+    let research = Research::live(vec![source], fetch).with_host_gap(std::time::Duration::ZERO);
     let topic = match place {
         Place::Topic => format!("{TOPIC} {order}"),
         _ => TOPIC.to_owned(),
