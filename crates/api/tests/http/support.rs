@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use lovage_api::{ApiConfig, FormatSpec, OptionSpec, Render, Rendered, State, serve};
+use lovage_api::{ApiConfig, FormatSpec, Image, OptionSpec, Render, Rendered, State, serve};
 use lovage_client::Client;
 use lovage_client::wire::{EnqueueRequest, JobView, Problem};
 use lovage_core::broker::{Broker, Claimed};
