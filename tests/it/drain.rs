@@ -119,7 +119,9 @@ async fn sigterm_lets_the_one_process_system_end_its_job() {
     let folder = data.path().to_str().unwrap();
     let up = || {
         let up = Program::new(["up", "--listen", "127.0.0.1:0", "--data", folder]);
-        up.env("LOVAGE__LLM__BASE_URL", llm.url()).serve()
+        up.env("LOVAGE__LLM__BASE_URL", llm.url())
+            .env("LOVAGE__LLM__VISION_MODEL", "off")
+            .serve()
     };
     let server = up().await;
     let job = enqueue(&server.client, 1).await;

@@ -79,7 +79,13 @@ impl System {
         binary: &Path,
         args: impl IntoIterator<Item = &'a str>,
     ) -> Program {
-        Program::of(binary, args).envs(borrowed(&self.settings))
+        let program = Program::of(binary, args).envs(borrowed(&self.settings));
+        if binary == self::binary() {
+            // The bills of these tests are of plans and scripts.
+            program.env("LOVAGE__LLM__VISION_MODEL", "off")
+        } else {
+            program
+        }
     }
 
     /// One more worker, when it has registered.

@@ -65,6 +65,9 @@ struct Desk {
     told: Mutex<Told>,
     in_flight: watch::Sender<usize>,
     max_in_flight: watch::Sender<usize>,
+    seeing: watch::Sender<usize>,
+    max_seeing: watch::Sender<usize>,
+    together: Mutex<usize>,
 }
 
 impl StandIn {
@@ -122,6 +125,25 @@ impl StandIn {
     /// The tokens of every answer so far that tells them, added up.
     pub fn told(&self) -> Told {
         *lock(&self.desk.told)
+    }
+
+    /// How many pictures each request showed, in the order of arrival.
+    pub fn pictures(&self) -> Vec<usize> {
+        let received = lock(&self.desk.received);
+        received
+            .iter()
+            .map(|one| author::pictures(&one.body))
+            .collect()
+    }
+
+    /// The most requests about pictures that were being answered at one time.
+    pub fn max_pictures_in_flight(&self) -> usize {
+        *self.desk.max_seeing.borrow()
+    }
+
+    /// Answers no request about pictures before so many of them waited at one time.
+    pub fn see_together(&self, requests: usize) {
+        *lock(&self.desk.together) = requests;
     }
 
     /// Waits this long before each answer begins.
@@ -239,7 +261,8 @@ impl Answer {
         }
     }
 
-    /// A plan for a request that asks for JSON, a script with citations for any other.
+    /// Descriptions for a request that shows pictures, a plan for another that asks for JSON, a script
+    /// with citations for any other.
     pub fn by_default(request: &Value) -> Answer {
         Answer::says(&author::reply(request), request)
     }
@@ -361,21 +384,37 @@ impl Answer {
 }
 
 /// Counts a request for as long as it lives.
-struct InFlight(Arc<Desk>);
+struct InFlight {
+    desk: Arc<Desk>,
+    sees: bool,
+}
 
 impl InFlight {
-    fn enter(desk: &Arc<Desk>) -> InFlight {
-        desk.in_flight.send_modify(|count| *count += 1);
-        let now = *desk.in_flight.borrow();
-        desk.max_in_flight.send_modify(|max| *max = now.max(*max));
-        InFlight(Arc::clone(desk))
+    fn enter(desk: &Arc<Desk>, sees: bool) -> InFlight {
+        one_more(&desk.in_flight, &desk.max_in_flight);
+        if sees {
+            one_more(&desk.seeing, &desk.max_seeing);
+        }
+        InFlight {
+            desk: Arc::clone(desk),
+            sees,
+        }
     }
 }
 
 impl Drop for InFlight {
     fn drop(&mut self) {
-        self.0.in_flight.send_modify(|count| *count -= 1);
+        self.desk.in_flight.send_modify(|count| *count -= 1);
+        if self.sees {
+            self.desk.seeing.send_modify(|count| *count -= 1);
+        }
     }
+}
+
+fn one_more(count: &watch::Sender<usize>, most: &watch::Sender<usize>) {
+    count.send_modify(|count| *count += 1);
+    let now = *count.borrow();
+    most.send_modify(|most| *most = now.max(*most));
 }
 
 async fn handle(
@@ -384,13 +423,19 @@ async fn handle(
     headers: HeaderMap,
     body: Bytes,
 ) -> Result<Response<Body>, Infallible> {
-    let in_flight = InFlight::enter(&desk);
     let body: Value = serde_json::from_slice(&body).unwrap_or_default();
+    let in_flight = InFlight::enter(&desk, author::pictures(&body) > 0);
     lock(&desk.received).push(Received {
         uri,
         headers,
         body: body.clone(),
     });
+    if in_flight.sees {
+        let together = *lock(&desk.together);
+        let mut most = desk.max_seeing.subscribe();
+        let met = most.wait_for(|most| *most >= together).await;
+        met.expect("the sender lives in the same value");
+    }
     let latency = *lock(&desk.latency);
     tokio::time::sleep(latency).await;
     let answer = match &*lock(&desk.script) {

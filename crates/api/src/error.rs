@@ -34,6 +34,8 @@ pub(crate) enum ApiError {
     CrossOrigin(String),
     #[error("there is no job with that id")]
     JobUnknown,
+    #[error("the job has no image with that id")]
+    ImageUnknown,
     #[error("no worker has asked for a limit of this name: GET /v1/limits lists them")]
     LimitUnknown,
     #[error("there is nothing at this path; /openapi.json lists what there is")]
@@ -108,6 +110,7 @@ impl ApiError {
             Self::MalformedJson { .. } => (S::BAD_REQUEST, "malformed_json", "Not JSON"),
             Self::NotUtf8(_) => (S::BAD_REQUEST, "not_utf8", "Not UTF-8"),
             Self::JobUnknown => (S::NOT_FOUND, "job_unknown", "No such job"),
+            Self::ImageUnknown => (S::NOT_FOUND, "image_unknown", "No such image"),
             Self::LimitUnknown => (S::NOT_FOUND, "limit_unknown", "No such limit"),
             Self::CrossOrigin(_) => (S::FORBIDDEN, "cross_origin", "Another site's request"),
             Self::PathUnknown => (S::NOT_FOUND, "path_unknown", "No such path"),

@@ -19,6 +19,7 @@ mod request;
 mod routes;
 mod serve;
 mod state;
+mod tag;
 mod wait;
 
 use axum::Router;
@@ -30,7 +31,9 @@ use axum::routing::get;
 pub use self::config::ApiConfig;
 pub use self::estimate::view as estimate_view;
 pub use self::openapi::openapi_json;
-pub use self::render::{Chosen, FormatSpec, OptionSpec, Render, Rendered, Unshown, choose, show};
+pub use self::render::{
+    Chosen, FormatSpec, Image, OptionSpec, Render, Rendered, Unshown, choose, show,
+};
 pub use self::serve::serve;
 pub use self::state::State;
 

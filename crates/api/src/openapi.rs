@@ -13,7 +13,8 @@ use utoipa_axum::routes;
 
 use crate::render::OptionSpec;
 use crate::routes::{
-    batches, checkpoints, children, events, health, jobs, limits, metrics, queues, result, signals,
+    batches, checkpoints, children, events, health, images, jobs, limits, metrics, queues, result,
+    signals,
 };
 use crate::state::State;
 
@@ -110,6 +111,7 @@ pub(crate) fn routes() -> OpenApiRouter<State> {
         .routes(routes!(result::get))
         .routes(routes!(events::get))
         .routes(routes!(checkpoints::list))
+        .routes(routes!(images::get))
         .routes(routes!(children::list))
         .routes(routes!(signals::give))
         .routes(routes!(jobs::cancel))

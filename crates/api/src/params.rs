@@ -101,15 +101,35 @@ impl<S: Sync + Send, T: FromStr<Err = InvalidId>> FromRequestParts<S> for Segmen
     type Rejection = ApiError;
 
     async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, ApiError> {
-        let refused =
-            |name: &str, detail: String| ApiError::Invalid(vec![at_parameter(name, detail)]);
         let Path(text) = Path::<String>::from_request_parts(parts, state)
             .await
             .map_err(|rejection| refused("path", rejection.body_text()))?;
-        text.parse()
-            .map(Self)
-            .map_err(|error: InvalidId| refused(error.what, error.to_string()))
+        parsed(&text).map(Self)
     }
+}
+
+/// The two variable segments of the path: one parsed, and a name below it.
+#[derive(Debug)]
+pub(crate) struct Segments<T>(pub(crate) T, pub(crate) String);
+
+impl<S: Sync + Send, T: FromStr<Err = InvalidId>> FromRequestParts<S> for Segments<T> {
+    type Rejection = ApiError;
+
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, ApiError> {
+        let Path((text, name)) = Path::<(String, String)>::from_request_parts(parts, state)
+            .await
+            .map_err(|rejection| refused("path", rejection.body_text()))?;
+        Ok(Self(parsed(&text)?, name))
+    }
+}
+
+fn parsed<T: FromStr<Err = InvalidId>>(text: &str) -> Result<T, ApiError> {
+    text.parse()
+        .map_err(|error: InvalidId| refused(error.what, error.to_string()))
+}
+
+fn refused(name: &str, detail: String) -> ApiError {
+    ApiError::Invalid(vec![at_parameter(name, detail)])
 }
 
 #[cfg(test)]

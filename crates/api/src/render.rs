@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use futures_util::future::join_all;
+use lovage_core::checkpoint::Checkpoint;
 use lovage_core::payload::Payload;
 use serde::{Serialize, Serializer};
 use serde_json::value::{RawValue, to_raw_value};
@@ -24,6 +25,15 @@ pub struct Rendered {
     pub content_type: String,
     /// The result. Where the media type is `application/json`, one JSON value.
     pub body: String,
+}
+
+/// An image that a job has drawn: never a file as a stranger wrote it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Image {
+    /// Media type, such as `image/jpeg`.
+    pub content_type: &'static str,
+    /// The file.
+    pub body: Vec<u8>,
 }
 
 /// A format of a kind's results.
@@ -62,6 +72,13 @@ pub trait Render: Send + Sync + 'static {
         format: &str,
         options: &[(&str, &str)],
     ) -> Option<Result<Rendered, String>>;
+
+    /// The image `id` among what a job's steps stored; nothing where there is none.
+    /// May take its time, too.
+    fn image(&self, checkpoints: &[Checkpoint], id: &str) -> Option<Image> {
+        let _ = (checkpoints, id);
+        None
+    }
 }
 
 /// A format that a kind has, and allowed values for options it takes.

@@ -30,6 +30,10 @@ fn result() -> ScriptResult {
             source("S2", "javascript:alert(1)", "사고 책임: \"누가\" {지나}; www.evil.example", "2026-11-12T14:03:00+09:00", 1, Value::Null),
             source("S3", "https://c.example/copy", "복사된 기사", "yesterday", 0, json!("S1")),
         ],
+        "images": [
+            image("I1", "S1", "노선도 ](//evil.example) <img src=x>", json!("what")),
+            image("I3", "S3", "", Value::Null),
+        ],
         "script": {"seconds": 12, "words": 20, "sections": [
             {"id": "what", "heading": "무슨 일이 있었나", "lines": [
                 line("L1", "한빛일보(2026년 11월 16일)에 따르면:", "template", &[], Value::Null, "none"),
@@ -51,6 +55,14 @@ fn result() -> ScriptResult {
         "warnings": [{"code": "source_failed", "detail": "gdelt: 429"}],
     }))
     .expect("the fixture is well-formed")
+}
+
+fn image(id: &str, source: &str, alt: &str, used_in: Value) -> Value {
+    json!({
+        "id": id, "source": source, "url": "https://a.example/i.jpg", "stored": format!("/v1/jobs/0193-a/images/{id}"),
+        "alt": alt, "width": 1024, "height": 576, "bytes": 37632, "sha256": "00", "truncated": false,
+        "analysis": {"what": "노선도", "text_in_image": "N1", "kind": "chart", "relevant": 2}, "used_in": used_in,
+    })
 }
 
 fn source(
@@ -224,6 +236,11 @@ fn markdown_lets_no_page_write_markup_or_links() {
     let (_, after) = block.split_once("```").unwrap();
     assert!(!before.contains("www.evil") && !after.contains("www.evil"));
     assert!(text.contains("](<https://a.example/news?a=%281%29%7C2>)"));
+    assert!(
+        text.contains(
+            "![노선도 \\](//evil.example) &lt;img src=x&gt;](</v1/jobs/0193-a/images/I1>)"
+        )
+    );
     assert!(text.contains("\n1\\. 요금은 \\*9000원\\*이다"));
 }
 

@@ -12,6 +12,10 @@ const LINES_PER_SECTION: usize = 2;
 /// The text answering a request.
 pub(super) fn reply(request: &Value) -> String {
     let user = spoken(request, "user");
+    let shown = pictures(request);
+    if shown > 0 {
+        return descriptions(shown, &user).to_string();
+    }
     if wants_plan(request) {
         return plan(topic(&user)).to_string();
     }
@@ -53,9 +57,40 @@ pub(super) fn spoken(request: &Value, role: &str) -> String {
     let texts = messages.into_iter().flatten();
     let texts = texts.filter(|message| message["role"] == role);
     let texts: Vec<&str> = texts
-        .filter_map(|message| message["content"].as_str())
+        .filter_map(|message| text(&message["content"]))
         .collect();
     texts.join("\n")
+}
+
+/// The text of a message, beside pictures too.
+fn text(content: &Value) -> Option<&str> {
+    let mut parts = content.as_array().into_iter().flatten();
+    let beside = || parts.find_map(|part| part["text"].as_str());
+    content.as_str().or_else(beside)
+}
+
+/// Pictures that a request shows as data URLs of JPEGs, as the client sends them.
+pub(super) fn pictures(request: &Value) -> usize {
+    let messages = request["messages"].as_array().into_iter().flatten();
+    let parts = messages.filter_map(|message| message["content"].as_array());
+    let urls = parts
+        .flatten()
+        .filter_map(|part| part["image_url"]["url"].as_str());
+    urls.filter(|url| url.starts_with("data:image/jpeg;base64,"))
+        .count()
+}
+
+fn descriptions(count: usize, user: &str) -> Value {
+    let korean = is_korean(user);
+    let entries = (1..=count).map(|i| {
+        let (alt, what) = if korean {
+            (format!("그림 {i}"), format!("대역이 설명한 그림 {i}"))
+        } else {
+            (format!("Picture {i}"), format!("What the stand-in says of picture {i}"))
+        };
+        json!({"i": i, "alt": alt, "what": what, "text_in_image": "", "kind": "chart", "relevant": 2})
+    });
+    json!({"images": entries.collect::<Vec<_>>()})
 }
 
 /// The line that begins with `topic:` or `주제:`, or the first one.

@@ -5,6 +5,7 @@ pub(crate) mod checkpoints;
 pub(crate) mod children;
 pub(crate) mod events;
 pub(crate) mod health;
+pub(crate) mod images;
 pub(crate) mod jobs;
 pub(crate) mod limits;
 pub(crate) mod metrics;

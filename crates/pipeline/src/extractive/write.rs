@@ -108,6 +108,7 @@ fn template(text: String) -> Line {
         cites: Vec::new(),
         support: None,
         check: Check::None,
+        image: None,
     }
 }
 
@@ -124,6 +125,7 @@ fn extracted(candidate: &Candidate<'_>) -> Line {
         }],
         support: Some(1.0),
         check: Check::Verbatim,
+        image: None,
     }
 }
 

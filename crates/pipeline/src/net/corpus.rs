@@ -68,6 +68,17 @@ const FAILING: [(&str, &str, u16); 6] = [
     (SLOW, "site/slow.html", 200),
 ];
 
+/// Charts that the pages show: address, file. Further images that they name
+/// are gone, as happens.
+const IMAGES: [(&str, &str); 4] = [
+    ("https://daily.hanbit.example/img/ko1.png", "img/ko1.png"),
+    ("https://saebyeok.example/img/ko4.png", "img/ko4.png"),
+    (
+        "https://courier.lumenbay.example/img/en1.png",
+        "img/en1.png",
+    ),
+    ("https://gridmonitor.example/img/en2.png", "img/en2.png"),
+];
 /// A page whose server thinks for longer than anybody waits.
 const SLOW: &str = "https://slow.example/story";
 const SLOWNESS: Duration = Duration::from_secs(60);
@@ -104,7 +115,8 @@ static ANSWERS: LazyLock<HashMap<String, Answer>> = LazyLock::new(|| {
     });
     let feeds = FEEDS.map(|(url, path, kind)| (url.to_owned(), answer(200, kind, file(path))));
     let failing = FAILING.map(|(url, path, code)| (url.to_owned(), answer(code, HTML, file(path))));
-    articles.chain(feeds).chain(failing).collect()
+    let images = IMAGES.map(|(url, path)| (url.to_owned(), answer(200, "image/png", file(path))));
+    articles.chain(feeds).chain(failing).chain(images).collect()
 });
 
 static HOSTS: LazyLock<HashSet<String>> = LazyLock::new(|| {
@@ -142,6 +154,11 @@ impl CorpusFetcher {
         FEEDS.iter().map(|(url, ..)| parsed(url)).collect()
     }
 
+    /// Addresses of the sample's images.
+    pub fn images() -> Vec<Url> {
+        IMAGES.iter().map(|(url, _)| parsed(url)).collect()
+    }
+
     /// Topics that the sample covers, one per language.
     pub fn topics() -> &'static [&'static str] {
         &TOPICS
@@ -174,6 +191,7 @@ impl Fetch for CorpusFetcher {
             content_type: found.map(|answer| answer.content_type.to_owned()),
             etag: None,
             last_modified: None,
+            cache_control: None,
             retry_after: None,
             body: body.map_or(Bytes::new(), |answer| Bytes::from_static(answer.body)),
         })

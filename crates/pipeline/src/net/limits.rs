@@ -8,6 +8,8 @@ pub const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 pub const READ_TIMEOUT: Duration = Duration::from_secs(8);
 /// Time for one page: every redirect and the whole body.
 pub const TOTAL_TIMEOUT: Duration = Duration::from_secs(20);
+/// Time for one image: a script can do without it.
+pub const IMAGE_TIMEOUT: Duration = Duration::from_secs(15);
 
 /// Requests for one page; all but the first follow a redirect.
 pub const REQUESTS_MAX: usize = 5;
@@ -25,6 +27,8 @@ pub const HTML_BYTES_MAX: usize = 3_000_000;
 pub const FEED_BYTES_MAX: usize = 3_000_000;
 /// Decoded bytes of a robots.txt.
 pub const ROBOTS_BYTES_MAX: usize = 500_000;
+/// Bytes of an image.
+pub const IMAGE_BYTES_MAX: usize = 8_000_000;
 /// Decoded bytes of what a search service says.
 pub const ANSWER_BYTES_MAX: usize = 1_000_000;
 
@@ -35,6 +39,7 @@ const _: () =
 // One request and at least one redirect, or no moved page can be read.
 const _: () = assert!(REQUESTS_MAX >= 2);
 const _: () = assert!(DOWNLOADS >= 1);
-// All bodies in flight at once stay within 16 MB.
-const _: () = assert!(DOWNLOADS * HTML_BYTES_MAX <= 16_000_000);
+// All bodies in flight at once stay within 40 MB.
+const _: () = assert!(DOWNLOADS * IMAGE_BYTES_MAX <= 40_000_000);
+const _: () = assert!(HTML_BYTES_MAX <= IMAGE_BYTES_MAX);
 const _: () = assert!(ROBOTS_BYTES_MAX <= HTML_BYTES_MAX);

@@ -3,17 +3,25 @@
 //! [`GuardedClient`] is the live one: it judges every address by [`guard`]
 //! before it connects. [`CorpusFetcher`] reads the bundled sample.
 
+mod cached;
 pub mod client;
 pub mod corpus;
 pub mod guard;
+mod head;
 pub mod limits;
+mod taped;
 
+pub use cached::CachedFetch;
 pub use client::{ClientSettings, GuardedClient};
 pub use corpus::CorpusFetcher;
 pub use guard::{PublicAddr, Refusal, check_url};
+pub use taped::TapedFetch;
+
+use std::time::Duration;
 
 use async_trait::async_trait;
 use bytes::Bytes;
+use serde::{Deserialize, Serialize};
 use url::Url;
 
 use crate::secret::Secret;
@@ -31,6 +39,8 @@ pub struct Page {
     pub etag: Option<String>,
     /// `Last-Modified` as sent.
     pub last_modified: Option<String>,
+    /// `Cache-Control` as sent.
+    pub cache_control: Option<String>,
     /// `Retry-After` as sent.
     pub retry_after: Option<String>,
     /// The bytes; empty unless the status is 2xx, or an [`Want::Answer`] was asked for.
@@ -102,6 +112,8 @@ pub enum Want {
     Feed,
     /// robots.txt: text, at most 500 kB.
     Robots,
+    /// An image: at most 8 MB and 15 s.
+    Image,
     /// What a search service says: JSON, or text where it complains; at most
     /// 1 MB. Read whatever the status, for its reason.
     Answer,
@@ -114,8 +126,26 @@ impl Want {
             Self::Html => limits::HTML_BYTES_MAX,
             Self::Feed => limits::FEED_BYTES_MAX,
             Self::Robots => limits::ROBOTS_BYTES_MAX,
+            Self::Image => limits::IMAGE_BYTES_MAX,
             Self::Answer => limits::ANSWER_BYTES_MAX,
         }
+    }
+
+    /// Its name in keys and records.
+    pub(crate) fn as_str(self) -> &'static str {
+        match self {
+            Self::Html => "html",
+            Self::Feed => "feed",
+            Self::Robots => "robots",
+            Self::Answer => "answer",
+            Self::Image => "image",
+        }
+    }
+
+    /// Most time a body of this kind may take, redirects included, where that
+    /// is less than pages have.
+    pub(crate) fn time_max(self) -> Option<Duration> {
+        (self == Self::Image).then_some(limits::IMAGE_TIMEOUT)
     }
 
     /// The `Accept` header that asks for it.
@@ -127,6 +157,7 @@ impl Want {
                  application/xml;q=0.9, text/xml;q=0.9, application/json;q=0.8"
             }
             Self::Robots => "text/plain",
+            Self::Image => "image/jpeg, image/png, image/webp, image/gif;q=0.9, image/*;q=0.5",
             Self::Answer => "application/json",
         }
     }
@@ -147,6 +178,8 @@ impl Want {
                     | "application/feed+json"
             ),
             Self::Robots => essence == "text/plain",
+            // What it really is, its first bytes say.
+            Self::Image => media_type.type_() == mime::IMAGE,
             Self::Answer => {
                 media_type.type_() == mime::TEXT
                     || media_type.subtype() == mime::JSON
@@ -157,7 +190,8 @@ impl Want {
 }
 
 /// Why a page could not be fetched.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum FetchError {
     /// The guard refused the address; says which rule.
     #[error("refused: {0}")]

@@ -26,6 +26,13 @@ pub(crate) const ANALYST: Prompt = Prompt(include_str!("analyst.md"));
 pub(crate) const INTEGRATOR: Prompt = Prompt(include_str!("integrator.md"));
 /// Asks for a revised story.
 pub(crate) const REVISE: Prompt = Prompt(include_str!("revise.md"));
+/// Asks what images show.
+pub(crate) const VISION: Prompt = Prompt(include_str!("vision.md"));
+
+/// Every prompt.
+pub(crate) const ALL: [Prompt; 9] = [
+    PLANNER, WRITER, REVIEW, FACTS, MARKET, TECHNICAL, ANALYST, INTEGRATOR, REVISE,
+];
 
 impl Prompt {
     /// Its version, such as `writer/2`.
@@ -78,12 +85,13 @@ mod tests {
         ("analyst/1", "4261ba942ce2ecf0"),
         ("integrator/1", "718166407fcd8da0"),
         ("revise/1", "8b44e171661b0e65"),
+        ("vision/1", "65e71bf11b3b85eb"),
     ];
 
     #[test]
     fn the_text_of_a_version_never_changes() {
         let all = [
-            PLANNER, WRITER, REVIEW, FACTS, MARKET, TECHNICAL, ANALYST, INTEGRATOR, REVISE,
+            PLANNER, WRITER, REVIEW, FACTS, MARKET, TECHNICAL, ANALYST, INTEGRATOR, REVISE, VISION,
         ];
         for prompt in all {
             let (version, text) = prompt.parts();

@@ -7,7 +7,7 @@ use std::str::FromStr;
 use serde::Serialize;
 use serde_json::{Value, json};
 
-use crate::script::types::{Script, ScriptResult, Section};
+use crate::script::types::{ImageRecord, Script, ScriptResult, Section};
 
 use super::words::{name, one_line, title};
 
@@ -71,6 +71,7 @@ pub fn graph(result: &ScriptResult, dialect: Dialect, lines: bool) -> String {
     let mut graph = Graph::default();
     graph.request_and_steps(result);
     graph.queries_and_sources(result);
+    graph.images(&result.images);
     graph.sections(&result.script, lines);
     let value = match dialect {
         Dialect::Canonical => json!({"nodes": graph.nodes, "edges": graph.edges}),
@@ -108,6 +109,7 @@ enum Kind {
     Section,
     Line,
     Source,
+    Image,
 }
 
 #[derive(Serialize)]
@@ -211,6 +213,21 @@ impl Graph {
                     1,
                 );
             }
+        }
+    }
+
+    fn images(&mut self, images: &[ImageRecord]) {
+        for image in images {
+            let id = format!("image:{}", image.id);
+            let label = if image.alt.is_empty() {
+                &image.id
+            } else {
+                &image.alt
+            };
+            let kind = image.analysis.as_ref().map(|seen| seen.kind);
+            let data = json!({"stored": image.stored, "width": image.width, "height": image.height, "kind": kind, "used_in": image.used_in});
+            self.node(&id, Kind::Image, label, None, data);
+            self.edge(&id, &format!("source:{}", image.source), "image_of", 1);
         }
     }
 

@@ -1,6 +1,6 @@
 //! A Markdown report: text, timeline, sources, checks, usage.
 
-use crate::script::types::{Origin, ResultStatus, ScriptResult, Section, Source};
+use crate::script::types::{ImageRecord, Origin, ResultStatus, ScriptResult, Section, Source};
 
 use super::words::{Words, day, is_doubtful, name, one_line, title, words};
 
@@ -70,6 +70,7 @@ fn script(result: &ScriptResult, words: &Words, text: &mut String) {
     for section in &result.script.sections {
         text.push_str(&format!("\n## {}\n", escape(&section.heading)));
         lines(section, &result.sources, text);
+        images(section, result, text);
     }
     if result.script.lines().any(is_doubtful) {
         text.push_str(&format!("\n> {}\n", words.doubtful));
@@ -99,6 +100,26 @@ fn lines(section: &Section, sources: &[Source], text: &mut String) {
         }
         text.push_str(if is_doubtful(line) { " ⚠\n" } else { "\n" });
     }
+}
+
+/// From our own store only: a reader's viewer must not ask a stranger's server.
+fn images(section: &Section, result: &ScriptResult, text: &mut String) {
+    let own = |image: &&ImageRecord| image.used_in.as_ref() == Some(&section.id);
+    for image in result.images.iter().filter(own) {
+        let source = result.sources.iter().find(|s| s.id == image.source);
+        let label = link(&format!("[{}]", image.source), source);
+        text.push_str(&format!(
+            "\n![{}](<{}>) {label}\n",
+            escape(&image.alt),
+            path(&image.stored)
+        ));
+    }
+}
+
+/// A path of ours as the target of a link; anything else is no path.
+fn path(stored: &str) -> String {
+    let plain = |c: &char| c.is_ascii_alphanumeric() || "/-_.".contains(*c);
+    stored.chars().filter(plain).collect()
 }
 
 fn timeline(result: &ScriptResult, words: &Words, text: &mut String) {

@@ -7,6 +7,7 @@ pub(crate) mod estimate;
 pub mod evidence;
 pub(crate) mod fallback;
 pub(crate) mod hangul;
+mod images;
 pub(crate) mod ledger;
 pub(crate) mod length;
 mod number;
@@ -22,6 +23,7 @@ pub(crate) mod timed;
 pub mod types;
 mod usage;
 pub mod verify;
+mod vision;
 pub(crate) mod write;
 
 use std::sync::Arc;
@@ -33,7 +35,8 @@ use serde_json::{Value, json};
 use crate::kind::KindEntry;
 use crate::render;
 
-pub use recipe::{Deps, ScriptHandler};
+pub use images::stored_image;
+pub use recipe::{Deps, ScriptHandler, Sharing};
 
 /// The kind's name.
 pub const KIND: &str = "script.generate";

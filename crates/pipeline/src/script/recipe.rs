@@ -4,18 +4,22 @@
 //! asked through `ledger.model(step, llm)`, so that the job's budget holds.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use async_trait::async_trait;
+use lovage_workflow::cache::Cache;
 use lovage_workflow::{Context, Failure, Handler, Payload, Progress};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use sha2::{Digest, Sha256};
 
+use crate::extractive;
 use crate::input;
-use crate::llm::{Llm, Price};
+use crate::llm::{Cached, Llm, Price};
 use crate::news::Research;
-use crate::{extractive, prompts};
+use crate::prompts::{self, Prompt};
 
+use super::images::{self, Pictured};
 use super::ledger::Ledger;
 use super::plan::Planned;
 use super::review::{self, Reviewed};
@@ -36,10 +40,37 @@ const VERSION: &str = "script.generate/3";
 pub struct Deps {
     /// The language model; without one the offline writer works.
     pub llm: Option<Arc<dyn Llm>>,
+    /// The model that looks at images; without one they stay undescribed.
+    pub vision: Option<Arc<dyn Llm>>,
     /// What the model costs, where that is known.
     pub price: Option<Price>,
     /// Where pages come from.
     pub research: Arc<Research>,
+    /// What requests share that do not forbid it.
+    pub sharing: Option<Sharing>,
+}
+
+/// What jobs share with each other, on all workers of a store.
+#[derive(Clone)]
+pub struct Sharing {
+    /// Where it is kept.
+    pub cache: Arc<dyn Cache>,
+    /// Where the model is: the same name elsewhere may be another one.
+    pub endpoint: String,
+    /// How long an answer is kept.
+    pub llm_keep: Duration,
+    /// The research that takes pages from the cache.
+    pub research: Arc<Research>,
+}
+
+impl Sharing {
+    /// A tenant's answers are no other's: what they ask for is theirs alone.
+    fn llm(&self, llm: Arc<dyn Llm>, tenant: &str) -> Arc<dyn Llm> {
+        let prompts = prompts::ALL.map(Prompt::version);
+        let scope = [&[tenant, &self.endpoint, VERSION][..], &prompts].concat();
+        let cache = self.cache.clone();
+        Arc::new(Cached::new(llm, cache, &scope, self.llm_keep))
+    }
 }
 
 /// Runs `script.generate`.
@@ -68,6 +99,7 @@ pub(crate) struct Run {
     pub(crate) request: ScriptRequest,
     pub(crate) ledger: Arc<Ledger>,
     llm: Option<Arc<dyn Llm>>,
+    vision: Option<Arc<dyn Llm>>,
     research: Arc<Research>,
 }
 
@@ -93,7 +125,13 @@ impl Run {
         context: Context,
         request: ScriptRequest,
     ) -> Result<Self, Failure> {
-        let llm = model(deps, request.mode)?;
+        let sharing = deps.sharing.as_ref().filter(|_| request.cache);
+        let tenant = context.job().tenant.clone();
+        let shared = |llm| match sharing {
+            Some(sharing) => sharing.llm(llm, &tenant),
+            None => llm,
+        };
+        let llm = model(deps, request.mode)?.map(shared);
         // What costs nothing needs no price.
         let max_cost_usd = request.budget.max_cost_usd.filter(|_| llm.is_some());
         let budget = Budget {
@@ -104,8 +142,11 @@ impl Run {
             ledger: Ledger::open(&context, budget, deps.price).await?,
             context,
             request,
+            vision: llm.as_ref().and(deps.vision.clone()),
             llm,
-            research: deps.research.clone(),
+            research: sharing
+                .map_or(&deps.research, |sharing| &sharing.research)
+                .clone(),
         })
     }
 
@@ -118,14 +159,17 @@ impl Run {
             return Ok(self.insufficient(&planned, &found));
         }
         let verifier = verifier(dossier).await?;
-        let written = self.write(plan, dossier, &verifier).await?;
+        let writing = self.write(plan, dossier, &verifier);
+        let picturing = self.picture(plan, dossier);
+        let (written, pictured) = futures_util::try_join!(writing, picturing)?;
         if written.value.script.sections.is_empty() {
             return Ok(self.insufficient(&planned, &found));
         }
         let reviewed = self
             .review(plan, dossier, &written.value, &verifier)
             .await?;
-        Ok(self.finished(&planned, &found, &written, reviewed.as_ref(), &verifier))
+        let result = self.finished(&planned, &found, &written, reviewed.as_ref(), &verifier);
+        Ok(pictured.shown_in(result, &self.ledger))
     }
 
     /// The model for a step, within the job's budget.
@@ -186,6 +230,22 @@ impl Run {
         self.step("write", &input, || {
             write::run(&self.context, material, self.model("write"), &input)
         })
+        .await
+    }
+
+    /// Beside the writer, whose text does not depend on what images say.
+    async fn picture(&self, plan: &Plan, dossier: &Dossier) -> Result<Pictured, Failure> {
+        let eyes = self.vision.clone();
+        let eyes = eyes.map(|eyes| self.ledger.model("vision", eyes));
+        let door = self.research.door();
+        images::run(
+            &self.context,
+            &self.request,
+            plan.language,
+            dossier,
+            door,
+            eyes,
+        )
         .await
     }
 
@@ -349,7 +409,7 @@ impl Run {
             status: parts.status(),
             created_at: self.context.now(),
             generator: parts.generator,
-            prompts: (parts.usage.calls > 0).then(prompt::versions),
+            prompts: (parts.usage.calls + parts.usage.cache_hits > 0).then(prompt::versions),
             corpus: parts.dossier.corpus,
             degraded: parts.degraded,
             low_evidence: needs_two && sites(&parts.dossier) < 2,
@@ -363,6 +423,7 @@ impl Run {
                 .into_iter()
                 .map(|article| article.source)
                 .collect(),
+            images: Vec::new(),
             script: parts.script,
             timings: self.ledger.with_waits(parts.timings),
             usage: parts.usage,

@@ -357,6 +357,19 @@ pub struct Article {
     pub source: Source,
     /// Extracted text; lines are paragraphs. Empty unless the verdict is `ok`.
     pub text: String,
+    /// What the page shows, its own choice first. A dossier that was stored
+    /// before there were images has to keep its form, which steps are found by.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub images: Vec<PageImage>,
+}
+
+/// An image as a page names it; not looked at yet.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PageImage {
+    /// Where it is: http or https.
+    pub url: Url,
+    /// What the page calls it; may be empty.
+    pub alt: String,
 }
 
 /// What the research found; checkpoint `research`.
@@ -465,6 +478,9 @@ pub struct Line {
     pub support: Option<f64>,
     /// The check's word.
     pub check: Check,
+    /// Id of the image to show with it.
+    #[serde(default)]
+    pub image: Option<String>,
 }
 
 /// One written section.
@@ -517,6 +533,65 @@ impl Script {
     pub fn lines(&self) -> impl Iterator<Item = &Line> {
         self.sections.iter().flat_map(|s| &s.lines)
     }
+}
+
+/// An image that was fetched, found fit and kept.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct ImageRecord {
+    /// `I1`, `I2`, …; those that proved unfit leave gaps.
+    pub id: String,
+    /// Id of the source whose page shows it.
+    pub source: String,
+    /// Where it was fetched from.
+    pub url: Url,
+    /// Path under which the API serves what was kept.
+    pub stored: String,
+    /// What it shows, for somebody who cannot see it: in the model's words, or
+    /// in the page's. May be empty.
+    pub alt: String,
+    /// Pixels of what was kept.
+    pub width: u32,
+    /// Pixels of what was kept.
+    pub height: u32,
+    /// Bytes of what was kept.
+    pub bytes: usize,
+    /// SHA-256 of what was kept, in hex.
+    pub sha256: String,
+    /// The file ended early: the lower part of the picture is missing.
+    pub truncated: bool,
+    /// What a model saw; `null` where none looked.
+    pub analysis: Option<ImageAnalysis>,
+    /// Id of the section it belongs to.
+    pub used_in: Option<String>,
+}
+
+/// What a model saw in an image. A description, not a fact to be cited.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ImageAnalysis {
+    /// What is to be seen.
+    pub what: String,
+    /// Words that can be read in it.
+    pub text_in_image: String,
+    /// What sort of image it is.
+    pub kind: ImageKind,
+    /// How well it fits the topic, 0 (not at all) to 3.
+    pub relevant: u8,
+}
+
+/// What sort of image it is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum ImageKind {
+    /// A photograph.
+    Photo,
+    /// A chart, a map or a table.
+    Chart,
+    /// A sign of a company or a site.
+    Logo,
+    /// Advertising.
+    Ad,
+    /// Something else.
+    Other,
 }
 
 /// How the job as a whole came out.
@@ -579,6 +654,9 @@ fn once() -> u32 {
 pub struct Usage {
     /// Calls to a language model.
     pub calls: u32,
+    /// Answers of a model that came from the cache, without a call.
+    #[serde(default)]
+    pub cache_hits: u32,
     /// Prompt tokens.
     pub prompt_tokens: Option<u64>,
     /// Completion tokens.
@@ -675,6 +753,9 @@ pub struct ScriptResult {
     pub queries: Vec<QueryReport>,
     /// Every page looked at.
     pub sources: Vec<Source>,
+    /// Images of the sources that were kept.
+    #[serde(default)]
+    pub images: Vec<ImageRecord>,
     /// The script; empty when the sources were insufficient.
     pub script: Script,
     /// Time per step.

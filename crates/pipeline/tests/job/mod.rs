@@ -22,8 +22,10 @@ pub(crate) const TOPIC: &str = "한빛시 자율주행 심야버스";
 pub(crate) fn offline() -> ScriptHandler {
     ScriptHandler::new(Deps {
         llm: None,
+        vision: None,
         price: None,
         research: Arc::new(Research::sample()),
+        sharing: None,
     })
 }
 
@@ -42,8 +44,10 @@ pub(crate) fn with_price(stand_in: &StandIn, price: Option<Price>) -> ScriptHand
     );
     ScriptHandler::new(Deps {
         llm: Some(llm),
+        vision: None,
         price,
         research: Arc::new(Research::sample()),
+        sharing: None,
     })
 }
 

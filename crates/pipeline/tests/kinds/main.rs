@@ -29,8 +29,10 @@ fn kinds() -> Kinds {
 fn offline() -> Deps {
     Deps {
         llm: None,
+        vision: None,
         price: None,
         research: Arc::new(Research::sample()),
+        sharing: None,
     }
 }
 

@@ -103,6 +103,7 @@ fn article(id: &str, entry: &Value, text: String) -> Article {
             error: None,
         },
         text,
+        images: Vec::new(),
     }
 }
 

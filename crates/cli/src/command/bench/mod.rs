@@ -14,6 +14,8 @@ mod floor;
 mod hand;
 mod http;
 mod idle;
+mod images;
+mod lanes;
 mod leases;
 mod load;
 mod machine;
@@ -129,6 +131,7 @@ async fn one(section: Section, setup: &Setup, report: &mut Report) -> Result<(),
         Section::Leases => leases::measure(setup, report).await,
         Section::Due => due::measure(setup, report).await,
         Section::Model => model::measure(setup, report).await,
+        Section::Images => images::measure(report).await,
         Section::FanOut => fan_out::measure(setup, report).await,
     }
 }

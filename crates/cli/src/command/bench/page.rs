@@ -4,7 +4,7 @@ use std::fmt::Write;
 use std::path::{Path, PathBuf};
 
 use super::report::{HEADS, Report, grouped};
-use super::{bars, chart};
+use super::{bars, chart, lanes};
 use crate::args::Section;
 use crate::exit::{self, Exit};
 
@@ -13,6 +13,8 @@ const BEGIN: &str = "<!-- figures: begin -->";
 const END: &str = "<!-- figures: end -->";
 /// The drawn curve, beside the page.
 const CURVE: &str = "batch-curve.svg";
+/// The drawn downloads, beside the page.
+const LANES: &str = "images.svg";
 /// The drawn times of jobs by their steps, beside the page.
 const FAN_OUT: &str = "fan-out.svg";
 
@@ -43,6 +45,9 @@ impl Page {
         let failed = |error| refused(&self.path, &error);
         if let Some(picture) = chart::draw(&report.curve) {
             std::fs::write(self.path.with_file_name(CURVE), picture).map_err(failed)?;
+        }
+        if let Some(picture) = lanes::draw(&report.lanes) {
+            std::fs::write(self.path.with_file_name(LANES), picture).map_err(failed)?;
         }
         if let Some(picture) = bars::draw(&report.fan_out) {
             std::fs::write(self.path.with_file_name(FAN_OUT), picture).map_err(failed)?;
@@ -80,6 +85,12 @@ fn figures(report: &Report) -> String {
         match section {
             Section::Drain => commands(&mut text, report),
             Section::Curve => curve(&mut text, report),
+            Section::Images if !report.lanes.is_empty() => {
+                let _ = writeln!(
+                    text,
+                    "\n![Who downloads when: one, five and ten images at a time]({LANES})"
+                );
+            }
             Section::FanOut => fan_out(&mut text, report),
             _ => {}
         }

@@ -25,6 +25,9 @@ pub(super) struct Report {
     /// Batch size against throughput and latency.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub(super) curve: Vec<CurvePoint>,
+    /// Who downloads when, for each number of downloads at a time.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub(super) lanes: Vec<Lanes>,
     /// Steps of a job against its time.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub(super) fan_out: Vec<FanOutPoint>,
@@ -89,6 +92,26 @@ pub(super) struct FanOutPoint {
     pub(super) steps: usize,
     pub(super) side_by_side_s: f64,
     pub(super) one_by_one_s: f64,
+}
+
+/// Downloads of one run.
+#[derive(Debug, Serialize)]
+pub(super) struct Lanes {
+    pub(super) at_once: usize,
+    pub(super) downloads: Vec<Download>,
+}
+
+/// One download, from the request to the answer, in seconds of its run.
+#[derive(Debug, Clone, Copy, Serialize)]
+pub(super) struct Download {
+    pub(super) begin_s: f64,
+    pub(super) end_s: f64,
+}
+
+impl Lanes {
+    pub(super) fn new(at_once: usize, downloads: Vec<Download>) -> Self {
+        Self { at_once, downloads }
+    }
 }
 
 impl Figure {
@@ -222,6 +245,7 @@ impl Report {
             figures: Vec::new(),
             drain_commands: Vec::new(),
             curve: Vec::new(),
+            lanes: Vec::new(),
             fan_out: Vec::new(),
         }
     }
