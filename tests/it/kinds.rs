@@ -274,6 +274,7 @@ async fn a_kind_of_ones_own_is_one_folder_and_one_line() {
     let deps = Deps {
         llm: None,
         price: None,
+        sharing: None,
         research: Arc::new(Research::sample()),
     };
     let config = WorkerConfig::new(vec![QueueName::default()], 4);
