@@ -275,6 +275,7 @@ async fn a_kind_of_ones_own_is_one_folder_and_one_line() {
         llm: None,
         vision: None,
         price: None,
+        sharing: None,
         research: Arc::new(Research::sample()),
         sharing: None,
     };
