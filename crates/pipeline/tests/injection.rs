@@ -11,7 +11,7 @@ use std::sync::{Arc, Mutex};
 
 use async_trait::async_trait;
 use lovage_pipeline::net::{Fetch, FetchError, Page, Request};
-use lovage_pipeline::news::Research;
+use lovage_pipeline::news::{self, Research};
 use lovage_pipeline::render::{Dialect, chat, graph, markdown};
 use lovage_pipeline::script::types::{Origin, ResultStatus, ScriptResult};
 use lovage_tests::llm::{Answer, Received, StandIn};
@@ -339,6 +339,7 @@ impl Fetch for Web {
             etag: None,
             last_modified: None,
             retry_after: None,
+            cache_control: None,
             body: body.into(),
         })
     }
@@ -359,7 +360,8 @@ async fn case(place: Place, name: &str, order: &str) -> Case {
     let web = Arc::new(Web::new(place, order));
     let fetch = Arc::clone(&web) as Arc<dyn Fetch>;
     let feed = Url::parse(FEED).unwrap();
-    let research = Research::live(vec![feed], fetch).with_host_gap(std::time::Duration::ZERO);
+    let sources = news::feeds(vec![feed], &fetch);
+    let research = Research::live(sources, fetch).with_host_gap(std::time::Duration::ZERO);
     let topic = match place {
         Place::Topic => format!("{TOPIC} {order}"),
         _ => TOPIC.to_owned(),
