@@ -277,7 +277,6 @@ async fn a_kind_of_ones_own_is_one_folder_and_one_line() {
         price: None,
         sharing: None,
         research: Arc::new(Research::sample()),
-        sharing: None,
     };
     let config = WorkerConfig::new(vec![QueueName::default()], 4);
     let worker = Worker::new(

@@ -1,6 +1,6 @@
 //! `lovage sources check` against stand-ins of the services.
 
-use jiff::Timestamp;
+use lovage_core::clock::{Clock, SystemClock};
 use lovage_tests::services::{Canned, Services};
 use serde_json::Value;
 
