@@ -11,7 +11,7 @@ use std::sync::{Arc, Mutex};
 
 use async_trait::async_trait;
 use lovage_pipeline::net::{Fetch, FetchError, Page, Request};
-use lovage_pipeline::news::{FeedSource, Research};
+use lovage_pipeline::news::{self, Research};
 use lovage_pipeline::render::{Dialect, chat, graph, markdown};
 use lovage_pipeline::script::types::{Origin, ResultStatus, ScriptResult};
 use lovage_tests::llm::{Answer, Received, StandIn};
@@ -358,8 +358,8 @@ async fn case(place: Place, name: &str, order: &str) -> Case {
     let web = Arc::new(Web::new(place, order));
     let fetch = Arc::clone(&web) as Arc<dyn Fetch>;
     let feed = Url::parse(FEED).unwrap();
-    let source = Arc::new(FeedSource::new(feed, Arc::clone(&fetch)));
-    let research = Research::live(vec![source], fetch).with_host_gap(std::time::Duration::ZERO);
+    let sources = news::feeds(vec![feed], &fetch);
+    let research = Research::live(sources, fetch).with_host_gap(std::time::Duration::ZERO);
     let topic = match place {
         Place::Topic => format!("{TOPIC} {order}"),
         _ => TOPIC.to_owned(),
