@@ -82,7 +82,8 @@ async fn run_watched(
         queries: &queries(topic),
         seed_urls: seeds,
         max_sources,
-        since: Since::default(),
+        // The oldest page of the sample is older than a week.
+        since: Since::try_from("30d".to_owned()).unwrap(),
         domains: &Domains::default(),
         now: now(),
     };
