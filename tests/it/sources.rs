@@ -97,7 +97,7 @@ async fn what_is_off_says_how_it_is_switched_on_and_a_failure_is_code_1() {
         Canned::of(200, "text/plain", "Please limit requests."),
     );
     let ended = check(&services, &[]).end().await.expect(1);
-    assert_eq!(ended.stderr, "lovage: 1 of 5 sources failed\n");
+    assert_eq!(ended.stderr, "lovage: 1 of 5 sources failed");
     for (name, words) in [
         ("127.0.0.1/feed", vec!["not needed", "ok", "2"]),
         (

@@ -11,7 +11,7 @@ use std::sync::{Arc, Mutex};
 
 use async_trait::async_trait;
 use lovage_pipeline::net::{Fetch, FetchError, Page, Request};
-use lovage_pipeline::news::{self, Research};
+use lovage_pipeline::news::{FeedSource, Research};
 use lovage_pipeline::render::{Dialect, chat, graph, markdown};
 use lovage_pipeline::script::types::{Origin, ResultStatus, ScriptResult};
 use lovage_tests::llm::{Answer, Received, StandIn};
@@ -358,8 +358,8 @@ async fn case(place: Place, name: &str, order: &str) -> Case {
     let web = Arc::new(Web::new(place, order));
     let fetch = Arc::clone(&web) as Arc<dyn Fetch>;
     let feed = Url::parse(FEED).unwrap();
-    let sources = news::feeds(vec![feed], &fetch);
-    let research = Research::live(sources, fetch).with_host_gap(std::time::Duration::ZERO);
+    let source = Arc::new(FeedSource::new(feed, Arc::clone(&fetch)));
+    let research = Research::live(vec![source], fetch).with_host_gap(std::time::Duration::ZERO);
     let topic = match place {
         Place::Topic => format!("{TOPIC} {order}"),
         _ => TOPIC.to_owned(),
@@ -551,6 +551,7 @@ impl Case {
             self.expect(found, "a section of its own", &section.heading, wrong);
         }
         let sources: BTreeSet<&str> = result.sources.iter().map(|one| one.id.as_str()).collect();
+        let marked = regex::Regex::new(r"<[A-Za-z/!?]").unwrap();
         for line in result.script.lines() {
             let known = line
                 .cites
@@ -560,7 +561,6 @@ impl Case {
             let one_line = !line.text.contains(char::is_control);
             self.expect(one_line, "control characters", &line.text, wrong);
             if line.origin == Origin::Llm {
-                let marked = regex::Regex::new(r"<[A-Za-z/!?]").unwrap();
                 let hidden = ['\u{202e}', '\u{200b}', '\u{2066}'];
                 let plain = !marked.is_match(&line.text) && !line.text.contains(hidden);
                 self.expect(plain, "markup in a line", &line.text, wrong);
