@@ -15,6 +15,8 @@ pub(crate) enum Step {
     Plan,
     /// The writer.
     Write,
+    /// The review of flagged sentences.
+    Review,
 }
 
 /// How often one topic was asked about.
@@ -35,6 +37,8 @@ pub(crate) fn by_topic(llm: &StandIn) -> BTreeMap<String, Calls> {
         match step {
             Step::Plan => calls.plan += 1,
             Step::Write => calls.write += 1,
+            // Only what a test makes the writer invent is reviewed.
+            Step::Review => {}
         }
     }
     calls
@@ -52,6 +56,9 @@ pub(crate) fn asked(body: &Value) -> (Step, String) {
         if let Some(topic) = text.lines().find_map(|line| line.strip_prefix("Topic: ")) {
             return (Step::Write, topic.to_owned());
         }
+        if let Some(topic) = text.lines().find_map(|line| line.strip_prefix("About: ")) {
+            return (Step::Review, topic.to_owned());
+        }
     }
     panic!("neither the planner nor the writer asks: {body}");
 }
@@ -59,7 +66,7 @@ pub(crate) fn asked(body: &Value) -> (Step, String) {
 /// A rule for the stand-in: the planner is answered, the writer waits for ever.
 pub(crate) fn writer_is_silent(body: &Value) -> Answer {
     match asked(body).0 {
-        Step::Plan => Answer::by_default(body),
+        Step::Plan | Step::Review => Answer::by_default(body),
         Step::Write => Answer::silence(),
     }
 }

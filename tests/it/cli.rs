@@ -10,7 +10,7 @@ use serde_json::Value;
 use crate::process::{Ended, Program, Server};
 
 const TOPIC: &str = r#"{"topic": "Lumen Bay tidal battery"}"#;
-const COMMANDS: [&str; 28] = [
+const COMMANDS: &[&str] = &[
     "generate",
     "up",
     "api",
@@ -37,11 +37,14 @@ const COMMANDS: [&str; 28] = [
     "dead redrive",
     "sources",
     "sources check",
+    "cache",
+    "cache stats",
     "bench",
     "chaos",
     "config",
     "config show",
     "completions",
+    "kinds",
 ];
 
 /// A server and a shell beside it.
@@ -404,7 +407,7 @@ async fn a_watcher_outlives_the_restart_of_its_server() {
 #[tokio::test]
 async fn the_help_of_every_command_is_as_recorded() {
     let mut text = String::new();
-    for command in std::iter::once("").chain(COMMANDS) {
+    for command in std::iter::once("").chain(COMMANDS.iter().copied()) {
         let args = command.split_whitespace().chain(["--help"]);
         let ended = Program::new(args)
             .env("COLUMNS", "100")

@@ -1,18 +1,20 @@
 //! A crash costs nothing that was paid for.
 
+use std::cell::RefCell;
 use std::time::Duration;
 
 use lovage_client::ListQuery;
 use lovage_client::wire::JobState;
-use lovage_tests::llm::Answer;
+use lovage_tests::llm::{Answer, Ending};
 use lovage_tests::redis::RedisServer;
 use nix::sys::signal::Signal;
 use rand::rngs::StdRng;
 use rand::{RngExt, SeedableRng};
+use serde_json::Value;
 use tokio::time::{Instant, sleep};
 
-use crate::audit::{Audit, JOB_MAX, audit};
-use crate::calls;
+use crate::audit::{Audit, JOB_MAX, audit, result};
+use crate::calls::{self, Step};
 use crate::history::{History, attempt, is, until_event};
 use crate::system::{Job, System, Worker};
 
@@ -55,6 +57,72 @@ async fn another_worker_takes_over_within_the_lease_and_does_not_plan_again() {
     let audit = audit(&system, std::slice::from_ref(&job)).await;
     assert_eq!(audit.attempts_lost, 1);
     assert_eq!(calls::by_topic(&system.llm)[&job.topic].plan, 1);
+}
+
+/// Where section `number` begins in a script, from 0.
+fn section(script: &str, number: usize) -> usize {
+    script.match_indices("## ").nth(number).unwrap().0
+}
+
+/// The writer sends two sections and the heading of the third, then nothing.
+fn stalls_in_the_third_section(body: &Value) -> Answer {
+    match calls::asked(body).0 {
+        Step::Plan | Step::Review => Answer::by_default(body),
+        Step::Write => {
+            let text = Answer::default_text(body);
+            let third = section(&text, 2);
+            let heading = text[third..].lines().next().unwrap().len();
+            let begun = format!("{}\nAnd", &text[..third + heading]);
+            Answer::begins(&begun, body).ending(Ending::Stall)
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn sections_that_a_killed_worker_finished_are_not_paid_for_again() {
+    if !RedisServer::available() {
+        return;
+    }
+    let system = System::start(&[], &[("LOVAGE__STORE__LEASE_S", "3")]).await;
+    system.llm.respond_with(stalls_in_the_third_section);
+    let killed = system.worker(1).await;
+    let job = system.enqueue(1).await;
+    let client = system.client();
+    // What comes behind the third heading is told no sooner than the two
+    // sections before it are kept.
+    let told = RefCell::new(String::new());
+    until_event(client, job.id, |event| {
+        let data: Value = serde_json::from_str(event.data.get()).unwrap();
+        let text = data["text"].as_str().filter(|_| event.kind == "delta");
+        told.borrow_mut().push_str(text.unwrap_or_default());
+        told.borrow().ends_with("\nAnd")
+    })
+    .await;
+    killed.running.kill().await;
+    system.llm.respond_with(Answer::by_default);
+    let _survivor = system.worker(1).await;
+    client.wait(job.id, JOB_MAX).await.unwrap();
+
+    let received = system.llm.received();
+    let asked = |body: &Value| calls::asked(body).0;
+    let writer: Vec<_> = received
+        .iter()
+        .filter(|one| asked(&one.body) == Step::Write)
+        .collect();
+    assert_eq!(
+        (received.len(), writer.len()),
+        (3, 2),
+        "a plan, the writer twice"
+    );
+    let text = Answer::default_text(&writer[0].body);
+    let begun = writer[1].body["messages"].as_array().unwrap();
+    let begun = begun.iter().find(|one| one["role"] == "assistant").unwrap();
+    assert_eq!(begun["content"], text[..section(&text, 2)].trim_end());
+    let result = result(&system, job.id).await;
+    assert_eq!(result["status"], "ok");
+    assert_eq!(result["script"]["sections"].as_array().unwrap().len(), 3);
+    // The dead call is known to have been made, and not what it used.
+    assert_eq!(result["usage"]["calls"], 3);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -66,8 +66,8 @@ async fn a_story_is_revised_and_shown_with_its_diff() {
     assert_eq!(revised["chapterId"], 7);
     assert_eq!(revised["story"], STORY.replace("Mina", "Jun"));
     assert_eq!(revised["changed"]["words_added"], 1);
-    let shown = server.get(&format!("/v1/jobs/{id}/result?format=markdown"));
-    let shown = shown.await.text().await.unwrap();
+    let at = format!("/v1/jobs/{id}/result?format=markdown");
+    let shown = server.get(&at).await.text().await.unwrap();
     assert!(shown.contains("```diff\n") && shown.contains("+Jun waited"));
     let wrong = json!({"kind": "script.revise", "input": {"chapterId": 7, "story": "", "tone": 1}});
     let refused = server.post("/v1/jobs", &wrong).await;
@@ -275,6 +275,7 @@ async fn a_kind_of_ones_own_is_one_folder_and_one_line() {
         llm: None,
         vision: None,
         price: None,
+        sharing: None,
         research: Arc::new(Research::sample()),
     };
     let config = WorkerConfig::new(vec![QueueName::default()], 4);

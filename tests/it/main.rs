@@ -8,6 +8,7 @@
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 mod audit;
+mod cache;
 mod calls;
 mod chaos;
 mod cli;
@@ -22,6 +23,7 @@ mod limits;
 mod process;
 mod quota;
 mod readme;
+mod recording;
 mod records;
 mod redis;
 mod refused;

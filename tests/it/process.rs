@@ -75,6 +75,12 @@ impl Program {
         Self { command, home }
     }
 
+    /// With more arguments.
+    pub(crate) fn args(mut self, args: &[&str]) -> Self {
+        self.command.args(args);
+        self
+    }
+
     /// With a variable in its environment.
     pub(crate) fn env(mut self, name: impl AsRef<OsStr>, value: impl AsRef<OsStr>) -> Self {
         self.command.env(name, value);

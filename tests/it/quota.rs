@@ -52,7 +52,7 @@ fn worst(arrivals: &[(Instant, u64)], span: Duration, of: impl Fn(u64) -> u64) -
 async fn workers(system: &System) -> Vec<Worker> {
     let mut workers = Vec::new();
     for _ in 0..WORKERS {
-        workers.push(system.worker(8).await);
+        workers.push(system.worker(3).await);
     }
     workers
 }
@@ -148,7 +148,7 @@ async fn one_refusal_slows_all_workers_down() {
     });
     let _workers = workers(&system).await;
     let mut jobs = Vec::new();
-    for number in 0..40 {
+    for number in 0..24 {
         jobs.push(system.enqueue(number).await);
     }
     for job in &jobs {
@@ -199,11 +199,9 @@ async fn a_killed_worker_gives_its_place_back_within_the_longest_call() {
     let took = began.elapsed();
     println!("from kill to the next call's end: {took:?}");
     assert_eq!(free.totals.guessed, 0, "the killed call was not settled");
-    assert!(took >= longest, "the place was held: {took:?}");
-    assert!(
-        took <= longest + TTL_SLACK + Duration::from_secs(5),
-        "{took:?}"
-    );
+    let held = longest + TTL_SLACK;
+    assert!(took >= held - ON_THE_WAY, "the place was held: {took:?}");
+    assert!(took <= held + Duration::from_secs(10), "{took:?}");
     let other = system.client().wait(other.id, JOB_MAX).await.unwrap();
     assert_eq!(other.state, JobState::Succeeded, "{other:?}");
 }

@@ -9,7 +9,8 @@ use axum::Router;
 use axum::extract::State;
 use axum::http::{StatusCode, Uri, header};
 use axum::response::{IntoResponse, Response};
-use jiff::{SignedDuration, Timestamp};
+use jiff::SignedDuration;
+use lovage_core::clock::{Clock, SystemClock};
 use tokio::net::TcpListener;
 use tokio::task::JoinSet;
 use tokio::time::sleep;
@@ -144,7 +145,7 @@ fn feed(address: SocketAddr) -> String {
     for number in 1..=ARTICLES {
         let title = headline(address, number);
         // Recent: what is older than a request allows is not read.
-        let time = Timestamp::now() - SignedDuration::from_hours(number as i64);
+        let time = SystemClock.now() - SignedDuration::from_hours(number as i64);
         write!(
             items,
             "<item><title>{title}</title><link>http://{address}/article/{number}</link>\

@@ -1,6 +1,6 @@
 //! `lovage sources check` against stand-ins of the services.
 
-use jiff::Timestamp;
+use lovage_core::clock::{Clock, SystemClock};
 use lovage_tests::services::{Canned, Services};
 use serde_json::Value;
 
@@ -57,7 +57,7 @@ fn rows(ended: &Ended) -> Vec<Value> {
 
 #[tokio::test]
 async fn every_source_that_is_set_up_is_tried() {
-    let services = Services::start(Timestamp::now()).await;
+    let services = Services::start(SystemClock.now()).await;
     let ended = with_keys(check(&services, &["-o", "json"]))
         .end()
         .await
@@ -91,13 +91,13 @@ async fn every_source_that_is_set_up_is_tried() {
 
 #[tokio::test]
 async fn what_is_off_says_how_it_is_switched_on_and_a_failure_is_code_1() {
-    let services = Services::start(Timestamp::now()).await;
+    let services = Services::start(SystemClock.now()).await;
     services.answer(
         "gdelt",
         Canned::of(200, "text/plain", "Please limit requests."),
     );
     let ended = check(&services, &[]).end().await.expect(1);
-    assert_eq!(ended.stderr, "lovage: 1 of 5 sources failed\n");
+    assert_eq!(ended.stderr, "lovage: 1 of 5 sources failed");
     for (name, words) in [
         ("127.0.0.1/feed", vec!["not needed", "ok", "2"]),
         (
@@ -133,7 +133,7 @@ async fn what_is_off_says_how_it_is_switched_on_and_a_failure_is_code_1() {
 
 #[tokio::test]
 async fn a_key_that_a_service_repeats_is_not_printed() {
-    let services = Services::start(Timestamp::now()).await;
+    let services = Services::start(SystemClock.now()).await;
     let echo = Canned::json(401, r#"{"message": "hunter2 is no key"}"#);
     services.answer("brave", echo);
     let ended = with_keys(check(&services, &["-o", "json"]))

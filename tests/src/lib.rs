@@ -72,6 +72,7 @@
 //!   caller that sends them again.
 //! - [`killed`] and [`proxy`]: every verb that writes, killed before and after
 //!   each of its commands or commits, and sent again.
+//! - [`cache`]: the cache as a plain map; [`cache_conformance!`] is its suite.
 //! - [`clock`], [`redis`], [`harness`]: a clock that is moved, a private
 //!   `redis-server`, and what a case is given.
 //! - [`llm`]: a stand-in for a language model's API; [`services`]: one for the
@@ -80,6 +81,7 @@
 
 #[cfg(feature = "browser")]
 pub mod browser;
+pub mod cache;
 pub mod clock;
 pub mod conformance;
 pub mod faults;

@@ -40,6 +40,8 @@ pub struct RedisConfig {
     /// give every worker one lease to come back before its jobs are taken:
     /// a restart of the store then does not run all running jobs twice.
     pub restart_grace: bool,
+    /// Bytes that all values of the cache may take together.
+    pub cache_bytes_max: u64,
 }
 
 /// Files in PEM form, read when connecting.
@@ -64,6 +66,7 @@ impl RedisConfig {
             wait_replicas: 0,
             clock: None,
             restart_grace: true,
+            cache_bytes_max: limits::CACHE_BYTES_MAX,
         }
     }
 }
@@ -77,6 +80,7 @@ impl fmt::Debug for RedisConfig {
             .field("lease", &self.lease)
             .field("wait_replicas", &self.wait_replicas)
             .field("restart_grace", &self.restart_grace)
+            .field("cache_bytes_max", &self.cache_bytes_max)
             .finish_non_exhaustive()
     }
 }

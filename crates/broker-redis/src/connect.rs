@@ -13,7 +13,7 @@ use redis::{FromRedisValue, Pipeline};
 
 use crate::config::RedisConfig;
 use crate::error::corrupt;
-use crate::keys::Keys;
+use crate::keys::{self, Keys};
 use crate::link::{Link, Peer};
 use crate::script::Call;
 use crate::time::{StoreTime, millis};
@@ -31,6 +31,7 @@ pub(crate) struct Store {
     pub(crate) time: StoreTime,
     pub(crate) lease: Duration,
     pub(crate) restart_grace: bool,
+    pub(crate) cache_bytes_max: u64,
     queues: Mutex<Queues>,
     limits: Mutex<BTreeSet<LimitName>>,
 }
@@ -53,6 +54,7 @@ impl Store {
             time: StoreTime::new(config.clock),
             lease: config.lease,
             restart_grace: config.restart_grace,
+            cache_bytes_max: config.cache_bytes_max,
             queues: Mutex::default(),
             limits: Mutex::default(),
         };
@@ -107,11 +109,11 @@ impl Store {
         self.link.tell(peer, &unblock).await
     }
 
-    /// A connection that listens to a queue's news. In a cluster it goes to where
-    /// they are published: there they need no way between nodes.
-    pub(crate) async fn subscription(&self, queue: &QueueName) -> Result<PubSub, BrokerError> {
-        let peer = self.peer(queue).await?;
-        peer.subscription(&self.keys.news(queue)).await
+    /// A connection that listens to the news of keys that begin with `prefix`. In a
+    /// cluster it goes to where they are published: there they need no way between nodes.
+    pub(crate) async fn subscription(&self, prefix: &str) -> Result<PubSub, BrokerError> {
+        let peer = self.link.peer(prefix).await?;
+        peer.subscription(&keys::news(prefix)).await
     }
 
     /// Every queue that was ever used, by name.

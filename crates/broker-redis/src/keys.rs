@@ -35,6 +35,16 @@
 //! | `mark` | string | written for replicas to be waited for |
 //! | `news` | channel | ids of jobs that have something new |
 //!
+//! All keys of the cache begin with `<prefix>:{~cache}:`, which is no queue's name:
+//!
+//! | key | type | holds |
+//! |---|---|---|
+//! | `e:<shelf>:<digest>` | string | `h <until ms> <token>` while the value is being made, then `v <until ms> <value>` |
+//! | `t` | zset | values by until ms |
+//! | `b` | hash | value → its bytes |
+//! | `n` | hash | `<shelf>:hits`, `:shared`, `:misses`; `bytes` of all values |
+//! | `news` | channel | `<shelf>:<digest>` of what is no longer being made |
+//!
 //! The keys of an account and model that calls are admitted for begin with
 //! `<prefix>:{limit:<name>}:`, which no queue's do:
 //!
@@ -67,6 +77,11 @@ impl Keys {
     /// What every key of a queue begins with.
     pub(crate) fn queue(&self, queue: &QueueName) -> String {
         format!("{}:{{{queue}}}:", self.prefix)
+    }
+
+    /// What every key of the cache begins with.
+    pub(crate) fn cache(&self) -> String {
+        format!("{}:{{~cache}}:", self.prefix)
     }
 
     pub(crate) fn queues(&self) -> String {
@@ -165,10 +180,6 @@ impl Keys {
         self.queue(queue) + "k"
     }
 
-    pub(crate) fn news(&self, queue: &QueueName) -> String {
-        self.queue(queue) + "news"
-    }
-
     pub(crate) fn limits(&self) -> String {
         format!("{}:limits", self.prefix)
     }
@@ -193,6 +204,11 @@ impl Keys {
     fn of(&self, queue: &QueueName, what: &str, name: impl Display) -> String {
         format!("{}:{{{queue}}}:{what}:{name}", self.prefix)
     }
+}
+
+/// The channel of the queue, or of the cache, whose keys begin so.
+pub(crate) fn news(prefix: &str) -> String {
+    format!("{prefix}news")
 }
 
 /// The mark of the queue whose keys begin so.
@@ -246,11 +262,15 @@ mod tests {
     fn every_key_of_a_queue_has_its_hash_tag() {
         let keys = Keys::new("lovage".into());
         let queue: QueueName = "mail".parse().unwrap();
-        assert_eq!(keys.news(&queue), "lovage:{mail}:news");
+        assert_eq!(news(&keys.queue(&queue)), "lovage:{mail}:news");
         // The first braces count, so a session may hold any text.
         assert_eq!(
             keys.index(&queue, &session("}x{")),
             "lovage:{mail}:ix:s:}x{"
+        );
+        assert!(
+            "~cache".parse::<QueueName>().is_err(),
+            "no queue shares the cache's keys"
         );
         let limit = LimitName::new("openai", "a}b{c", "00");
         let state = keys.limit_state(&limit);

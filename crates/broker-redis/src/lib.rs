@@ -27,6 +27,7 @@ use lovage_core::broker::{
     Broker, CancelReply, Claim, Claimed, Claims, Enqueued, RedriveReply, Settle, Settled,
     SignalReply, Spawn, Swept, Wake,
 };
+use lovage_core::cache::{Cache, CacheKey, CacheStats, Hold, Taken};
 use lovage_core::checkpoint::Checkpoint;
 use lovage_core::error::BrokerError;
 use lovage_core::event::{EventPage, NewEvent};
@@ -57,7 +58,8 @@ use crate::wake::Listeners;
 pub struct RedisBroker {
     store: Arc<Store>,
     listeners: Listeners,
-    news: News,
+    news: News<JobId>,
+    cache_news: News<String>,
 }
 
 impl RedisBroker {
@@ -76,6 +78,7 @@ impl RedisBroker {
         Ok(Self {
             listeners: Listeners::default(),
             news: News::default(),
+            cache_news: News::default(),
             store,
         })
     }
@@ -235,6 +238,38 @@ impl Broker for RedisBroker {
 
     async fn ping(&self) -> Result<(), BrokerError> {
         self.store.ping().await
+    }
+}
+
+#[async_trait]
+impl Cache for RedisBroker {
+    async fn take(
+        &self,
+        key: &CacheKey,
+        lease: Duration,
+        wait: Duration,
+    ) -> Result<Taken, BrokerError> {
+        self.store.take(&self.cache_news, key, lease, wait).await
+    }
+
+    async fn renew(&self, hold: &Hold, lease: Duration) -> Result<bool, BrokerError> {
+        self.store.renew(hold, lease).await
+    }
+
+    async fn put(&self, hold: &Hold, value: &[u8], keep: Duration) -> Result<bool, BrokerError> {
+        self.store.put(hold, value, keep).await
+    }
+
+    async fn abandon(&self, hold: &Hold) -> Result<(), BrokerError> {
+        self.store.abandon(hold).await
+    }
+
+    async fn forget(&self, key: &CacheKey) -> Result<(), BrokerError> {
+        self.store.forget(key).await
+    }
+
+    async fn counts(&self) -> Result<CacheStats, BrokerError> {
+        self.store.counts().await
     }
 }
 

@@ -84,6 +84,10 @@ script! {
     FORGET = "#!lua flags=allow-oom" "lua/prelude.lua" "lua/forget.lua";
     PAUSE = "#!lua flags=allow-oom" "lua/prelude.lua" "lua/pause.lua";
     TOKEN = "#!lua flags=allow-oom" "lua/prelude.lua" "lua/token.lua";
+    CACHE_TAKE = "#!lua flags=allow-oom" "lua/cache.lua" "lua/cache_take.lua";
+    CACHE_RENEW = "#!lua flags=allow-oom" "lua/cache.lua" "lua/cache_renew.lua";
+    CACHE_PUT = "#!lua" "lua/cache.lua" "lua/cache_put.lua";
+    CACHE_FREE = "#!lua flags=allow-oom" "lua/cache.lua" "lua/cache_free.lua";
     LIMITER_ACQUIRE = "#!lua flags=allow-oom" "lua/limiter.lua" "lua/limiter_acquire.lua";
     LIMITER_SETTLE = "#!lua flags=allow-oom" "lua/limiter.lua" "lua/limiter_settle.lua";
     LIMITER_OBSERVE = "#!lua flags=allow-oom" "lua/limiter.lua" "lua/limiter_observe.lua";

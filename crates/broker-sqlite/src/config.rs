@@ -33,6 +33,8 @@ pub struct SqliteConfig {
     pub busy_timeout: Duration,
     /// Size of the file at which the store is full, in bytes; without it the disk decides.
     pub size_max: Option<u64>,
+    /// Bytes that all values of the cache may take together.
+    pub cache_bytes_max: u64,
 }
 
 impl SqliteConfig {
@@ -46,6 +48,7 @@ impl SqliteConfig {
             synchronous: Synchronous::Normal,
             busy_timeout: Duration::from_secs(5),
             size_max: None,
+            cache_bytes_max: limits::CACHE_BYTES_MAX,
         }
     }
 }
@@ -58,6 +61,7 @@ impl fmt::Debug for SqliteConfig {
             .field("synchronous", &self.synchronous)
             .field("busy_timeout", &self.busy_timeout)
             .field("size_max", &self.size_max)
+            .field("cache_bytes_max", &self.cache_bytes_max)
             .finish_non_exhaustive()
     }
 }

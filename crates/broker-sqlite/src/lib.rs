@@ -42,6 +42,7 @@ use lovage_core::broker::{
     Broker, CancelReply, Claim, Claimed, Claims, Enqueued, RedriveReply, Settle, Settled,
     SignalReply, Spawn, Swept, Wake,
 };
+use lovage_core::cache::{Cache, CacheKey, CacheStats, Hold, Taken};
 use lovage_core::checkpoint::Checkpoint;
 use lovage_core::clock::Clock;
 use lovage_core::error::BrokerError;
@@ -60,8 +61,8 @@ pub use crate::config::{SqliteConfig, Synchronous};
 use crate::connect::Readers;
 use crate::file::StoreFile;
 use crate::ops::{
-    cancel, checkpoint, children, claim, emit, enqueue, events, extend, limit, limiter, prune,
-    query, reclaim, redrive, settle, signal, spawn,
+    cache, cancel, checkpoint, children, claim, emit, enqueue, events, extend, limit, limiter,
+    prune, query, reclaim, redrive, settle, signal, spawn,
 };
 use crate::wake::Told;
 use crate::writer::Writer;
@@ -73,6 +74,7 @@ pub struct SqliteBroker {
     told: Told,
     clock: Arc<dyn Clock>,
     file: StoreFile,
+    cache_bytes_max: u64,
 }
 
 impl SqliteBroker {
@@ -96,6 +98,7 @@ impl SqliteBroker {
             writer: Writer::start(conn, &config)?,
             told: Told::default(),
             clock: config.clock.clone(),
+            cache_bytes_max: config.cache_bytes_max,
             file,
             readers: Readers::new(config),
         })
@@ -311,6 +314,50 @@ impl Broker for SqliteBroker {
         self.writer
             .run(move |write| query::ping(write, &file))
             .await
+    }
+}
+
+#[async_trait]
+impl Cache for SqliteBroker {
+    async fn take(
+        &self,
+        key: &CacheKey,
+        lease: Duration,
+        wait: Duration,
+    ) -> Result<Taken, BrokerError> {
+        cache::take(self, key, lease, wait).await
+    }
+
+    async fn renew(&self, hold: &Hold, lease: Duration) -> Result<bool, BrokerError> {
+        let hold = *hold;
+        self.writer
+            .run(move |write| cache::renew(write, &hold, lease))
+            .await
+    }
+
+    async fn put(&self, hold: &Hold, value: &[u8], keep: Duration) -> Result<bool, BrokerError> {
+        let (hold, value, bytes_max) = (*hold, value.to_vec(), self.cache_bytes_max);
+        self.writer
+            .run(move |write| cache::put(write, &hold, &value, keep, bytes_max))
+            .await
+    }
+
+    async fn abandon(&self, hold: &Hold) -> Result<(), BrokerError> {
+        let hold = *hold;
+        self.writer
+            .run(move |write| cache::abandon(write, &hold))
+            .await
+    }
+
+    async fn forget(&self, key: &CacheKey) -> Result<(), BrokerError> {
+        let key = *key;
+        self.writer
+            .run(move |write| cache::forget(write, &key))
+            .await
+    }
+
+    async fn counts(&self) -> Result<CacheStats, BrokerError> {
+        self.readers.run(|conn| cache::counts(conn)).await
     }
 }
 

@@ -21,6 +21,10 @@ const STEPS: &[Step] = &[
         tables: sql!("schema_3"),
         fill: |_| Ok(()),
     },
+    Step {
+        tables: sql!("schema_4"),
+        fill: |_| Ok(()),
+    },
 ];
 
 struct Step {

@@ -63,7 +63,7 @@ mod tests {
     use rusqlite::Connection;
 
     /// Tables that grow with the number of jobs.
-    const LARGE: [&str; 7] = [
+    const LARGE: [&str; 8] = [
         "jobs",
         "records",
         "labels",
@@ -71,6 +71,7 @@ mod tests {
         "checkpoints",
         "children",
         "keys",
+        "cache",
     ];
 
     fn plan(conn: &Connection, sql: &str) -> Vec<String> {

@@ -11,6 +11,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use lovage_core::broker::Wake;
+use lovage_core::cache::CacheKey;
 use lovage_core::error::BrokerError;
 use lovage_core::id::{JobId, QueueName, WorkerId};
 use lovage_core::limits;
@@ -30,6 +31,8 @@ pub(crate) enum Topic {
     Job(JobId),
     /// Jobs a worker is to stop.
     Worker(WorkerId),
+    /// A value that is being made.
+    Cached(CacheKey),
 }
 
 /// Everyone who waits, by topic.

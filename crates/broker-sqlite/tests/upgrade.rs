@@ -14,6 +14,7 @@ use lovage_core::id::{JobId, QueueName, WorkerId};
 use lovage_core::job::{Job, NewJob};
 use lovage_core::lease::LeaseToken;
 use lovage_core::lifecycle;
+use lovage_core::limiter::{Ask, Estimate, LimitName, Limiter, Limits};
 use lovage_core::outcome::Outcome;
 use lovage_core::payload::Payload;
 use lovage_core::query::QueueStats;
@@ -158,6 +159,24 @@ async fn claim(broker: &SqliteBroker, now: Timestamp, want: usize) -> Vec<JobId>
 
 fn ended(job: &Job, outcome: &Outcome, now: Timestamp) -> Job {
     lifecycle::apply(job, &lifecycle::settle(job, outcome, now, 0.5), now)
+}
+
+#[tokio::test]
+async fn calls_are_admitted_on_an_older_file() {
+    let old = OldStore::new();
+    let broker = old.open().await;
+    assert!(broker.limits().await.unwrap().is_empty());
+    let ask = Ask {
+        name: LimitName::new("openai", "gpt-test", "0"),
+        limits: Limits::default(),
+        holder: "a".to_owned(),
+        call: 1,
+        estimate: Estimate::default(),
+        ttl: HOUR,
+        waited: Duration::ZERO,
+    };
+    broker.acquire(&ask).await.unwrap();
+    assert_eq!(broker.limits().await.unwrap()[0].in_flight, 1);
 }
 
 #[tokio::test]

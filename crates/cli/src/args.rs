@@ -1,5 +1,6 @@
 //! The command line.
 
+pub(crate) mod cache;
 pub(crate) mod limit;
 pub(crate) mod queue;
 pub(crate) mod sources;
@@ -10,6 +11,7 @@ use clap::builder::PossibleValuesParser;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use uuid::Uuid;
 
+use self::cache::CacheAction;
 use self::limit::LimitAction;
 use self::queue::{DeadAction, QueueAction};
 use self::sources::SourcesAction;
@@ -83,6 +85,12 @@ pub(crate) enum Command {
         #[command(subcommand)]
         action: SourcesAction,
     },
+    /// Show what jobs share.
+    Cache {
+        /// What to do with it.
+        #[command(subcommand)]
+        action: CacheAction,
+    },
     /// Measure this machine: the queue, and the Redis floor in the same run.
     Bench(Bench),
     /// A process of `bench`.
@@ -136,7 +144,7 @@ pub(crate) struct Wishes {
 #[derive(Debug, Args)]
 pub(crate) struct Generate {
     /// What the script is about, 1 to 500 characters.
-    #[arg(required_unless_present = "resume", value_name = "TOPIC")]
+    #[arg(required_unless_present_any = ["resume", "replay"], value_name = "TOPIC")]
     pub(crate) topic: Option<String>,
     /// Kind of text.
     #[arg(long = "type", value_enum, default_value = "youtube")]
@@ -160,6 +168,12 @@ pub(crate) struct Generate {
     /// Go on with an interrupted job from its last checkpoint.
     #[arg(long, value_name = "ID", conflicts_with_all = ["topic", "script_type", "lang", "Wishes"])]
     pub(crate) resume: Option<Uuid>,
+    /// Write every call and page of this run into an empty folder.
+    #[arg(long, value_name = "DIR", conflicts_with_all = ["resume", "replay"])]
+    pub(crate) record: Option<PathBuf>,
+    /// Run a recorded run again, without network; another topic is asked in vain.
+    #[arg(long, value_name = "DIR", conflicts_with = "resume")]
+    pub(crate) replay: Option<PathBuf>,
 }
 
 /// Arguments of `up`.

@@ -7,22 +7,26 @@ use lovage_api::{ApiConfig, FormatSpec, Image, OptionSpec, Render, Rendered, Sta
 use lovage_broker_redis::{RedisBroker, RedisConfig};
 use lovage_broker_sqlite::{SqliteBroker, SqliteConfig};
 use lovage_core::broker::Broker;
+use lovage_core::cache::Cache;
 use lovage_core::checkpoint::Checkpoint;
 use lovage_core::clock::{Clock, SystemClock};
 use lovage_core::id::{QueueName, WorkerId};
 use lovage_core::limiter::Limiter;
 use lovage_core::payload::Payload;
-use lovage_pipeline::llm::{Llm, OpenAi, OpenAiConfig};
+use lovage_pipeline::llm::{Llm, OpenAi, OpenAiConfig, Taped};
+use lovage_pipeline::net::{CachedFetch, TapedFetch};
 use lovage_pipeline::news::Research;
 use lovage_pipeline::render::Choice;
-use lovage_pipeline::script::{Deps, stored_image};
+use lovage_pipeline::script::{Deps, Sharing, stored_image};
+use lovage_pipeline::tape::Tape;
 use lovage_pipeline::{Kinds, Rendering};
 use lovage_worker::{Worker, WorkerConfig};
+use lovage_workflow::Handlers;
 use tokio::sync::Semaphore;
 
-use crate::config::{LlmProvider, ResearchSource, Settings, Synchronous, VisionModel};
+use crate::config::{LlmProvider, ResearchSource, Settings, Synchronous, VisionModel, masked};
 use crate::exit::{self, Exit};
-use crate::sources;
+use crate::sources::{self, Doors};
 
 /// The clock everything runs on.
 pub(crate) fn clock() -> Arc<dyn Clock> {
@@ -36,14 +40,17 @@ pub(crate) struct Store {
     pub(crate) broker: Arc<dyn Broker>,
     /// Admits calls to providers.
     pub(crate) limiter: Arc<dyn Limiter>,
+    /// Keeps what jobs share.
+    pub(crate) cache: Arc<dyn Cache>,
 }
 
 impl Store {
-    fn new<T: Broker + Limiter>(store: T) -> Self {
+    fn new<T: Broker + Limiter + Cache>(store: T) -> Self {
         let store = Arc::new(store);
         Self {
             broker: store.clone(),
-            limiter: store,
+            limiter: store.clone(),
+            cache: store,
         }
     }
 }
@@ -64,6 +71,7 @@ async fn redis(settings: &Settings) -> Result<Store, Exit> {
         sentinel_login: settings.store.sentinel_login.expose().to_owned(),
         wait_replicas: settings.store.wait_replicas,
         lease: settings.store.lease_s,
+        cache_bytes_max: settings.cache.bytes_max,
         ..RedisConfig::new(settings.store.url.expose())
     };
     let broker = RedisBroker::connect(config)
@@ -84,6 +92,7 @@ pub(crate) async fn embedded(settings: &Settings) -> Result<Store, Exit> {
     })?;
     let config = SqliteConfig {
         lease: settings.store.lease_s,
+        cache_bytes_max: settings.cache.bytes_max,
         synchronous: match settings.store.synchronous {
             Synchronous::Normal => lovage_broker_sqlite::Synchronous::Normal,
             Synchronous::Full => lovage_broker_sqlite::Synchronous::Full,
@@ -99,82 +108,133 @@ pub(crate) async fn embedded(settings: &Settings) -> Result<Store, Exit> {
 }
 
 /// What the script pipeline needs, as the settings say.
-pub(crate) fn deps(settings: &Settings, limiter: Arc<dyn Limiter>) -> Result<Deps, Exit> {
-    let llm = &settings.llm;
-    let permits = Arc::new(Semaphore::new(llm.concurrency));
-    let shared = Shared { permits, limiter };
+fn deps(settings: &Settings, store: &Store) -> Result<Deps, Exit> {
+    let doors = doors(settings)?;
+    let own = Arc::new(research(settings, doors.as_ref()));
+    let wanted = &settings.cache;
+    let sharing = wanted.enabled.then(|| {
+        let cached = |fetch| {
+            Arc::new(CachedFetch::new(
+                fetch,
+                store.cache.clone(),
+                wanted.page_keep_s,
+            )) as _
+        };
+        let doors = doors.map(|doors| doors.through(cached));
+        Sharing {
+            cache: store.cache.clone(),
+            endpoint: settings.llm.base_url.clone(),
+            llm_keep: wanted.llm_keep_s,
+            research: Arc::new(research(settings, doors.as_ref()).mannered_as(&own)),
+        }
+    });
+    let models = Models::new(settings, store);
     Ok(Deps {
-        llm: model(settings, &llm.model, llm.timeout_s, &shared)?,
-        vision: vision(settings, &shared)?,
-        price: llm.price,
-        research: Arc::new(research(settings)?),
+        llm: models.writer()?,
+        vision: models.vision()?,
+        price: settings.llm.price,
+        research: own,
+        sharing,
+    })
+}
+
+/// The same over a tape: recorded on it, or answered from it. Nothing is
+/// shared: a recording is whole, and a replay asks nobody.
+pub(crate) fn taped(settings: &Settings, store: &Store, tape: &Arc<Tape>) -> Result<Deps, Exit> {
+    let models = Models::new(settings, store);
+    let heard = |llm| Arc::new(Taped::new(llm, tape.clone())) as _;
+    let taped = |fetch| Arc::new(TapedFetch::new(fetch, tape.clone(), masked)) as _;
+    let doors = doors(settings)?.map(|doors| doors.through(taped));
+    Ok(Deps {
+        llm: models.writer()?.map(heard),
+        vision: models.vision()?.map(heard),
+        price: settings.llm.price,
+        research: Arc::new(research(settings, doors.as_ref())),
+        sharing: None,
     })
 }
 
 /// Longest call about images: a script can do without.
 const VISION_TIMEOUT: Duration = Duration::from_secs(45);
 
-/// What all models of a worker share.
-struct Shared {
+/// The models of a worker: they share its calls in flight and the store's limits.
+struct Models<'a> {
+    settings: &'a Settings,
     permits: Arc<Semaphore>,
     limiter: Arc<dyn Limiter>,
 }
 
-fn vision(settings: &Settings, shared: &Shared) -> Result<Option<Arc<dyn Llm>>, Exit> {
-    let llm = &settings.llm;
-    let name = match &llm.vision_model {
-        VisionModel::Off => return Ok(None),
-        VisionModel::Same => &llm.model,
-        VisionModel::Other(name) => name,
-    };
-    model(settings, name, llm.timeout_s.min(VISION_TIMEOUT), shared)
-}
-
-fn model(
-    settings: &Settings,
-    name: &str,
-    timeout: Duration,
-    shared: &Shared,
-) -> Result<Option<Arc<dyn Llm>>, Exit> {
-    let llm = &settings.llm;
-    let named = !llm.api_key.expose().is_empty() || settings.is_set("llm.base_url");
-    let wanted = match llm.provider {
-        LlmProvider::Extractive => false,
-        LlmProvider::Openai => true,
-        LlmProvider::Auto => named,
-    };
-    if !wanted {
-        return Ok(None);
+impl<'a> Models<'a> {
+    fn new(settings: &'a Settings, store: &Store) -> Self {
+        Self {
+            settings,
+            permits: Arc::new(Semaphore::new(settings.llm.concurrency)),
+            limiter: store.limiter.clone(),
+        }
     }
-    let bearer = llm.key_header.eq_ignore_ascii_case("authorization");
-    let config = OpenAiConfig {
-        api_key: Some(lovage_pipeline::llm::Secret::new(llm.api_key.expose())),
-        key_header: (!bearer).then(|| llm.key_header.clone()),
-        idle_timeout: llm.idle_timeout_s.min(timeout),
-        total_timeout: timeout,
-        ..OpenAiConfig::new(&llm.base_url, name)
-    };
-    let seed = clock().now().as_nanosecond() as u64 ^ u64::from(std::process::id());
-    let openai = OpenAi::new(config, shared.permits.clone(), seed)
-        .map_err(|error| Exit::because("llm settings", &error))?;
-    let holder = WorkerId::at(clock().now()).to_string();
-    let admitted = openai.admitted_by(shared.limiter.clone(), llm.limits, llm.price, holder);
-    Ok(Some(Arc::new(admitted)))
+
+    fn writer(&self) -> Result<Option<Arc<dyn Llm>>, Exit> {
+        let llm = &self.settings.llm;
+        self.open(&llm.model, llm.timeout_s)
+    }
+
+    fn vision(&self) -> Result<Option<Arc<dyn Llm>>, Exit> {
+        let llm = &self.settings.llm;
+        let name = match &llm.vision_model {
+            VisionModel::Off => return Ok(None),
+            VisionModel::Same => &llm.model,
+            VisionModel::Other(name) => name,
+        };
+        self.open(name, llm.timeout_s.min(VISION_TIMEOUT))
+    }
+
+    /// A model by its name; none where the settings ask for the offline writer.
+    fn open(&self, name: &str, timeout: Duration) -> Result<Option<Arc<dyn Llm>>, Exit> {
+        let llm = &self.settings.llm;
+        let named = !llm.api_key.expose().is_empty() || self.settings.is_set("llm.base_url");
+        let wanted = match llm.provider {
+            LlmProvider::Extractive => false,
+            LlmProvider::Openai => true,
+            LlmProvider::Auto => named,
+        };
+        if !wanted {
+            return Ok(None);
+        }
+        let bearer = llm.key_header.eq_ignore_ascii_case("authorization");
+        let config = OpenAiConfig {
+            api_key: Some(lovage_pipeline::llm::Secret::new(llm.api_key.expose())),
+            key_header: (!bearer).then(|| llm.key_header.clone()),
+            idle_timeout: llm.idle_timeout_s.min(timeout),
+            total_timeout: timeout,
+            ..OpenAiConfig::new(&llm.base_url, name)
+        };
+        let seed = clock().now().as_nanosecond() as u64 ^ u64::from(std::process::id());
+        let openai = OpenAi::new(config, self.permits.clone(), seed)
+            .map_err(|error| Exit::because("llm settings", &error))?;
+        let holder = WorkerId::at(clock().now()).to_string();
+        let admitted = openai.admitted_by(self.limiter.clone(), llm.limits, llm.price, holder);
+        Ok(Some(Arc::new(admitted)))
+    }
 }
 
-fn research(settings: &Settings) -> Result<Research, Exit> {
+/// The doors to the network; none where the sample inside the program is read.
+fn doors(settings: &Settings) -> Result<Option<Doors>, Exit> {
     let research = &settings.research;
     let live = match research.source {
         ResearchSource::Sample => false,
         ResearchSource::Live => true,
         ResearchSource::Auto => research.is_set_up(),
     };
-    if !live {
-        return Ok(Research::sample());
-    }
-    let pages = sources::pages(research)?;
-    let sources = sources::asked(research, &pages)?;
-    Ok(Research::live(sources, pages).with_host_gap(research.host_pause_ms))
+    live.then(|| Doors::open(research)).transpose()
+}
+
+fn research(settings: &Settings, doors: Option<&Doors>) -> Research {
+    let Some(doors) = doors else {
+        return Research::sample();
+    };
+    let research = &settings.research;
+    let sources = sources::asked(research, doors);
+    Research::live(sources, doors.pages.clone()).with_host_gap(research.host_pause_ms)
 }
 
 /// A worker that knows every kind.
@@ -183,17 +243,23 @@ pub(crate) fn worker(
     store: &Store,
     queues: Vec<QueueName>,
 ) -> Result<Worker, Exit> {
+    let handlers = kinds().handlers(&deps(settings, store)?);
+    Ok(worker_with(settings, store, queues, handlers))
+}
+
+/// A worker that knows these handlers.
+pub(crate) fn worker_with(
+    settings: &Settings,
+    store: &Store,
+    queues: Vec<QueueName>,
+    handlers: Handlers,
+) -> Worker {
     let config = WorkerConfig {
         blocking_threads: settings.worker.blocking_threads,
         grace: settings.worker.grace_s,
         ..WorkerConfig::new(queues, settings.worker.concurrency)
     };
-    Ok(Worker::new(
-        store.broker.clone(),
-        kinds().handlers(&deps(settings, store.limiter.clone())?),
-        clock(),
-        config,
-    ))
+    Worker::new(store.broker.clone(), handlers, clock(), config)
 }
 
 /// The API over a store.

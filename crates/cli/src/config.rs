@@ -29,14 +29,18 @@ use url::Url;
 
 pub(crate) use error::ConfigError;
 use layers::Layers;
-pub(crate) use secret::Secret;
+pub(crate) use secret::{Secret, masked};
 
+/// Sections that decide what a job does, and not where and how fast.
+const RECORDED: [&str; 2] = ["llm", "research"];
 /// The file that is read when no other was named.
 const FILE: &str = "lovage.toml";
 /// Two extensions may be lost before a live worker is declared dead.
 const LEASE_S_MIN: u64 = limits::HEARTBEAT.as_secs() * 3;
 /// More replicas than anybody has.
 const WAIT_REPLICAS_MAX: u32 = 16;
+/// A store that holds so much besides jobs wants to be a store of its own.
+const CACHE_BYTES_MAX: u64 = 64 << 30;
 /// More requests or tokens per minute than any provider gives.
 const LIMIT_MAX: u64 = 10_000_000_000;
 const BUDGET_USD_MAX: f64 = 1_000_000.0;
@@ -51,6 +55,9 @@ pub(crate) struct Sources {
     pub(crate) file: Option<PathBuf>,
     /// The environment: `LOVAGE__WORKER__CONCURRENCY`, its `…_FILE` form, and the aliases.
     pub(crate) env: BTreeMap<String, String>,
+    /// What a recorded run was given: it stands for all that the layers before
+    /// say in [`RECORDED`] sections.
+    pub(crate) recorded: Option<Vec<(String, toml::Value)>>,
     /// Flags, by the dotted key they set.
     pub(crate) flags: Vec<(String, toml::Value)>,
 }
@@ -75,7 +82,12 @@ impl Sources {
                 Err(_) => return Err(ConfigError::NotUtf8 { variable }),
             };
         }
-        Ok(Self { file, env, flags })
+        Ok(Self {
+            file,
+            env,
+            recorded: None,
+            flags,
+        })
     }
 }
 
@@ -91,6 +103,8 @@ pub(crate) struct Settings {
     pub(crate) llm: Llm,
     /// News research.
     pub(crate) research: Research,
+    /// What jobs share.
+    pub(crate) cache: Cache,
     /// Logs.
     pub(crate) log: Log,
     layers: Layers,
@@ -121,6 +135,12 @@ impl Settings {
             None => layers.apply_file_if_there(fallback)?,
         }
         layers.apply_env(&sources.env)?;
+        if let Some(recorded) = sources.recorded {
+            RECORDED.iter().for_each(|section| layers.reset(section));
+            for (key, value) in recorded {
+                layers.apply_flag(&key, value)?;
+            }
+        }
         for (key, value) in sources.flags {
             layers.apply_flag(&key, value)?;
         }
@@ -130,6 +150,7 @@ impl Settings {
             worker: Worker::read(&layers)?,
             llm: Llm::read(&layers)?,
             research: Research::read(&layers)?,
+            cache: Cache::read(&layers)?,
             log: Log::read(&layers)?,
             layers,
         })
@@ -141,6 +162,12 @@ impl Settings {
     /// in a comment where it came from.
     pub(crate) fn show(&self) -> String {
         self.layers.show()
+    }
+
+    /// What was given in the sections that decide what a job does, to be
+    /// written into a recording: without secrets, which are marked as given.
+    pub(crate) fn recorded(&self) -> Vec<(String, toml::Value)> {
+        self.layers.recorded(&RECORDED)
     }
 
     /// Whether somebody gave `key` (such as `llm.base_url`) a value, even its default.
@@ -472,6 +499,29 @@ impl Research {
                 "a list of \"host:port\"",
                 |text| is_host_and_port(text).then(|| text.to_owned()),
             )?,
+        })
+    }
+}
+
+/// What jobs share.
+pub(crate) struct Cache {
+    /// Whether they share anything.
+    pub(crate) enabled: bool,
+    /// How long a model's answer is kept.
+    pub(crate) llm_keep_s: Duration,
+    /// How long a page is kept.
+    pub(crate) page_keep_s: Duration,
+    /// Bytes of everything kept.
+    pub(crate) bytes_max: u64,
+}
+
+impl Cache {
+    fn read(from: &Layers) -> Result<Self, ConfigError> {
+        Ok(Self {
+            enabled: from.flag("cache.enabled")?,
+            llm_keep_s: from.seconds("cache.llm_keep_s", 0..=YEAR_S)?,
+            page_keep_s: from.seconds("cache.page_keep_s", 0..=YEAR_S)?,
+            bytes_max: from.whole("cache.bytes_max", 0..=CACHE_BYTES_MAX)?,
         })
     }
 }

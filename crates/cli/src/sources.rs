@@ -21,25 +21,43 @@ pub(crate) struct Listed {
     pub(crate) source: Result<Arc<dyn NewsSource>, String>,
 }
 
-/// The sources that research asks; feeds are read through `pages`.
-///
-/// # Errors
-/// As [`all`].
-pub(crate) fn asked(
-    research: &Research,
-    pages: &Arc<dyn Fetch>,
-) -> Result<Vec<Arc<dyn NewsSource>>, Exit> {
-    let all = all(research, pages)?.into_iter();
-    Ok(all.filter_map(|listed| listed.source.ok()).collect())
+/// The doors to the network, one to pages and feeds and one to services.
+pub(crate) struct Doors {
+    /// The one to pages and feeds.
+    pub(crate) pages: Arc<dyn Fetch>,
+    services: Arc<dyn Fetch>,
+}
+
+impl Doors {
+    /// The guarded ones of the settings.
+    ///
+    /// # Errors
+    /// Without a contact for the owners of the sites, or when a client cannot be set up.
+    pub(crate) fn open(research: &Research) -> Result<Self, Exit> {
+        Ok(Self {
+            pages: pages(research)?,
+            services: services(research)?,
+        })
+    }
+
+    /// The same doors, each behind what `wrap` puts before it.
+    pub(crate) fn through(&self, wrap: impl Fn(Arc<dyn Fetch>) -> Arc<dyn Fetch>) -> Self {
+        Self {
+            pages: wrap(self.pages.clone()),
+            services: wrap(self.services.clone()),
+        }
+    }
+}
+
+/// The sources that research asks.
+pub(crate) fn asked(research: &Research, doors: &Doors) -> Vec<Arc<dyn NewsSource>> {
+    let all = all(research, doors).into_iter();
+    all.filter_map(|listed| listed.source.ok()).collect()
 }
 
 /// Every feed and service, those that are not asked too.
-///
-/// # Errors
-/// When the services' client cannot be set up.
-pub(crate) fn all(research: &Research, pages: &Arc<dyn Fetch>) -> Result<Vec<Listed>, Exit> {
-    let services_door = services(research)?;
-    let feeds = news::feeds(research.feeds.clone(), pages).into_iter();
+pub(crate) fn all(research: &Research, doors: &Doors) -> Vec<Listed> {
+    let feeds = news::feeds(research.feeds.clone(), &doors.pages).into_iter();
     let feeds = feeds.map(|feed| Listed {
         name: feed.name().to_owned(),
         has_keys: None,
@@ -48,9 +66,9 @@ pub(crate) fn all(research: &Research, pages: &Arc<dyn Fetch>) -> Result<Vec<Lis
     let services = research.services.iter().map(|service| Listed {
         name: service.spec.name.to_owned(),
         has_keys: service.has_keys(),
-        source: build(service, &services_door),
+        source: build(service, &doors.services),
     });
-    Ok(feeds.chain(services).collect())
+    feeds.chain(services).collect()
 }
 
 fn build(service: &source::Service, fetch: &Arc<dyn Fetch>) -> Result<Arc<dyn NewsSource>, String> {
@@ -74,7 +92,7 @@ fn build(service: &source::Service, fetch: &Arc<dyn Fetch>) -> Result<Arc<dyn Ne
 ///
 /// # Errors
 /// Without a contact for the owners of the sites.
-pub(crate) fn pages(research: &Research) -> Result<Arc<dyn Fetch>, Exit> {
+fn pages(research: &Research) -> Result<Arc<dyn Fetch>, Exit> {
     if research.contact.is_empty() {
         let why = "research.contact must be set for live research: an address or mailbox for the owners of the sites";
         return Err(Exit::new(exit::USAGE, why));

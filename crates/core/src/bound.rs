@@ -68,6 +68,18 @@ pub fn children(got: usize) -> Result<(), BrokerError> {
     count("children of one job", got, limits::CHILDREN_MAX)
 }
 
+/// A value of the cache.
+///
+/// # Errors
+/// A value that is [`BrokerError::TooLarge`].
+pub fn cached(value: &[u8]) -> Result<(), BrokerError> {
+    bytes(
+        "a value of the cache",
+        value.len(),
+        limits::CACHE_VALUE_BYTES_MAX,
+    )
+}
+
 /// Weights of one queue.
 ///
 /// # Errors

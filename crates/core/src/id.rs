@@ -105,7 +105,7 @@ impl FromStr for WorkerId {
     }
 }
 
-fn uuid_at(now: Timestamp) -> Uuid {
+pub(crate) fn uuid_at(now: Timestamp) -> Uuid {
     let seconds = u64::try_from(now.as_second()).unwrap_or(0);
     let nanos = u32::try_from(now.subsec_nanosecond()).unwrap_or(0);
     Uuid::new_v7(uuid::Timestamp::from_unix(uuid::NoContext, seconds, nanos))

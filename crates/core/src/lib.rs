@@ -28,6 +28,7 @@
 pub mod attempt;
 pub mod bound;
 pub mod broker;
+pub mod cache;
 pub mod catalog;
 pub mod checkpoint;
 pub mod clock;

@@ -39,6 +39,14 @@ pub const RESULT_BYTES_MAX: usize = 16 << 20;
 pub const CHECKPOINT_BYTES_MAX: usize = 16 << 20;
 /// Size of a signal's data, in bytes.
 pub const SIGNAL_BYTES_MAX: usize = 1 << 20;
+/// Size of one value of the cache, in bytes: a page of the largest size and its head.
+pub const CACHE_VALUE_BYTES_MAX: usize = 4 << 20;
+/// All values of the cache together, in bytes, unless its settings say otherwise.
+pub const CACHE_BYTES_MAX: u64 = 64 << 20;
+/// Values that one call drops to make room for another.
+pub const CACHE_DROPS_MAX: usize = 128;
+/// Longest wait for a value that somebody else makes.
+pub const CACHE_WAIT_MAX: Duration = Duration::from_secs(600);
 /// Children of one job, whenever it spawned them.
 pub const CHILDREN_MAX: usize = 1_000;
 /// Inputs of one group of children together, in bytes.

@@ -5,6 +5,7 @@
 
 pub mod batch;
 pub mod comprehensive;
+mod digest;
 pub mod extractive;
 pub mod image;
 mod input;
@@ -17,6 +18,9 @@ pub mod render;
 pub mod revise;
 pub mod script;
 pub mod secret;
+mod sharing;
+pub mod tape;
+mod visible;
 
 pub use kind::{KindEntry, Kinds};
 pub use render::Rendering;

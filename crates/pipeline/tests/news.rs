@@ -405,6 +405,7 @@ impl Web {
             content_type: Some("text/html".into()),
             etag: None,
             last_modified: None,
+            cache_control: None,
             retry_after: None,
             body: Bytes::from_static(body.as_bytes()),
         }

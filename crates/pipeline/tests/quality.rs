@@ -24,7 +24,7 @@ use lovage_workflow::Failure;
 use regex::Regex;
 use serde::Deserialize;
 use serde_json::{Value, json};
-use whole::{Run, model, run};
+use whole::{PRICE, Run, model, run};
 
 const KO: &str = "한빛시 자율주행 심야버스";
 const EN: &str = "Lumen Bay tidal battery";
@@ -364,6 +364,10 @@ async fn sentences_with_wrong_numbers_are_flagged() {
         if !request["response_format"].is_null() {
             return Answer::says(&text, request);
         }
+        // Asked for the flagged sentences anew, it declines: they stay.
+        if request["messages"].to_string().contains("SENTENCES") {
+            return refusal(400, "content_filter", "declined");
+        }
         let lines = text.lines().map(|line| match line.rsplit_once(" [") {
             Some((sentence, mark)) => format!("{} [{mark}", wrong_numbers(sentence)),
             None => line.to_owned(),
@@ -644,5 +648,10 @@ async fn calls_and_tokens_are_counted_once() {
     assert_eq!(
         (usage.prompt_tokens, usage.completion_tokens),
         (Some(prompt), Some(completion))
+    );
+    let cost = (prompt as f64 * PRICE.input + completion as f64 * PRICE.output) / 1e6;
+    assert!(
+        (usage.cost_usd.unwrap() - cost).abs() < 1e-9,
+        "{usage:?}, not {cost}"
     );
 }

@@ -68,6 +68,7 @@ impl Executor {
             attempts_max: job.attempts_max,
             input: job.input.clone(),
             session: job.session.clone(),
+            tenant: job.tenant.to_string(),
         };
         let stop = held.stopped().clone();
         let journal = LeaseJournal::new(self.shared.clone(), held);

@@ -37,6 +37,8 @@ pub struct JobInfo {
     pub input: Payload,
     /// Conversation the job belongs to.
     pub session: Option<String>,
+    /// Whose it is.
+    pub tenant: String,
 }
 
 /// One attempt, as its handler sees it. Cloning shares it.
@@ -70,6 +72,16 @@ impl Context {
                 replay: OnceCell::new(),
             }),
         }
+    }
+
+    /// The same attempt at the time of another clock. Steps it has met are met anew.
+    pub(crate) fn with_clock(&self, clock: Arc<dyn Clock>) -> Self {
+        Self::new(
+            self.shared.job.clone(),
+            self.shared.journal.clone(),
+            clock,
+            self.shared.stop.clone(),
+        )
     }
 
     /// The job.
@@ -185,6 +197,11 @@ pub struct BlockingContext {
 }
 
 impl BlockingContext {
+    /// As [`Context::with_clock`].
+    pub(crate) fn with_clock(&self, clock: Arc<dyn Clock>) -> Self {
+        Self::new(self.context.with_clock(clock), self.runtime.clone())
+    }
+
     /// A context whose waits block the calling thread.
     pub fn new(context: Context, runtime: tokio::runtime::Handle) -> Self {
         Self { context, runtime }

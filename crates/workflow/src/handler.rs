@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use async_trait::async_trait;
+use lovage_core::clock::Clock;
 use lovage_core::payload::Payload;
 
 use crate::context::{BlockingContext, Context};
@@ -21,6 +22,27 @@ pub trait BlockingHandler: Send + Sync + 'static {
     /// Runs one attempt. Should look at [`BlockingContext::is_stopped`] now and
     /// then: a thread cannot be stopped from outside.
     fn run(&self, context: BlockingContext) -> Result<Payload, Failure>;
+}
+
+/// A handler at the time of another clock.
+struct At<H: ?Sized> {
+    clock: Arc<dyn Clock>,
+    handler: Arc<H>,
+}
+
+#[async_trait]
+impl Handler for At<dyn Handler> {
+    async fn run(&self, context: Context) -> Result<Payload, Failure> {
+        self.handler
+            .run(context.with_clock(self.clock.clone()))
+            .await
+    }
+}
+
+impl BlockingHandler for At<dyn BlockingHandler> {
+    fn run(&self, context: BlockingContext) -> Result<Payload, Failure> {
+        self.handler.run(context.with_clock(self.clock.clone()))
+    }
 }
 
 /// How a kind's handler is run.
@@ -61,6 +83,21 @@ impl Handlers {
         self.0
             .insert(kind.to_owned(), Runner::Blocking(Arc::new(handler)));
         self
+    }
+
+    /// The same handlers, each at the time of `clock`: a run that is played
+    /// again is played at the time it was.
+    #[must_use]
+    pub fn at(self, clock: &Arc<dyn Clock>) -> Self {
+        let at = |(kind, runner)| {
+            let clock = clock.clone();
+            let runner = match runner {
+                Runner::Async(handler) => Runner::Async(Arc::new(At { clock, handler })),
+                Runner::Blocking(handler) => Runner::Blocking(Arc::new(At { clock, handler })),
+            };
+            (kind, runner)
+        };
+        Self(self.0.into_iter().map(at).collect())
     }
 
     /// The handler of `kind`.

@@ -27,6 +27,7 @@
 //! # });
 //! ```
 
+pub mod cache;
 mod children;
 mod context;
 mod error;

@@ -8,7 +8,7 @@ use lovage_core::attempt::JobError;
 use lovage_core::checkpoint::{self, Checkpoint};
 use lovage_core::clock::{Clock, SystemClock};
 use lovage_core::event::NewEvent;
-use lovage_core::id::JobId;
+use lovage_core::id::{JobId, Tenant};
 use lovage_core::job::Child;
 use lovage_core::job::NewJob;
 use lovage_core::payload::Payload;
@@ -114,6 +114,7 @@ impl MemoryJournal {
             attempts_max: 3,
             input: Payload::of(input).expect("a test's input has a JSON form"),
             session: None,
+            tenant: Tenant::default().to_string(),
         };
         Context::new(job, self.clone(), clock, CancellationToken::new())
     }

@@ -128,6 +128,7 @@ macro_rules! limiter_conformance {
             a_verb_sent_again_counts_once
             processes_share_one_budget
             a_refusal_holds_for_all_and_cuts_once
+            a_cool_down_does_not_end_in_a_burst
             calls_that_go_well_bring_the_rate_back
             headers_lower_and_never_raise
             a_day_has_its_budget
@@ -383,6 +384,21 @@ pub async fn a_refusal_holds_for_all_and_cuts_once(h: LimiterHarness) {
     let stands = h.snapshot().await;
     assert!((stands.factor - 0.49).abs() < 1e-12, "{}", stands.factor);
     assert_eq!(stands.totals.throttled, 6);
+}
+
+/// What the buckets held was not there after all, and a cool-down is no time to save.
+pub async fn a_cool_down_does_not_end_in_a_burst(h: LimiterHarness) {
+    let limits = rates(600, 60_000);
+    let lease = h.admitted(&ask("a", 1, limits, 10)).await;
+    let cool = Duration::from_secs(20);
+    h.settle(lease, 0, CallEnd::Throttled(cool)).await;
+    h.clock.advance(cool);
+    // Nine tenths of ten requests per second, of which seven tenths are used.
+    let wait = h.waits(&ask("a", 2, limits, 10)).await;
+    assert_eq!((wait.why, wait.time.as_millis()), (Why::Requests, 159));
+    h.clock.advance(wait.time);
+    h.admitted(&ask("a", 2, limits, 10)).await;
+    h.waits(&ask("a", 3, limits, 10)).await;
 }
 
 /// A twentieth after every ten of them.

@@ -10,6 +10,7 @@
 )]
 
 mod bounds;
+pub mod cache;
 mod cancel;
 mod checkpoint;
 mod children;

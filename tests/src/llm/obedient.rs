@@ -34,9 +34,12 @@ enum Order {
     After(String),
 }
 
+/// Makes an order of what follows its words.
+type Reading = fn(String) -> Order;
+
 /// The words of each order; what follows them, up to the end of the sentence
 /// or line, is its argument.
-const PHRASES: [(&str, fn(String) -> Order); 12] = [
+const PHRASES: [(&str, Reading); 12] = [
     ("add a link to ", |to| Order::Link(word(&to))),
     ("add the image ", |at| Order::Image(word(&at))),
     ("add the html ", Order::Html),
@@ -59,12 +62,14 @@ fn word(text: &str) -> String {
 }
 
 /// Text as a model sees it that reads what people do not: tag characters are
-/// letters, and what has no width is not there.
+/// letters, what has no width is not there, and a bracket is a bracket.
 fn unhidden(text: &str) -> String {
     text.chars()
         .filter_map(|c| match u32::from(c) {
             tag @ 0xe0020..=0xe007e => char::from_u32(tag - 0xe0000),
             0xad | 0x200b..=0x200f | 0x202a..=0x202e | 0x2060..=0x2069 | 0xfeff => None,
+            0x2039 => Some('<'),
+            0x203a => Some('>'),
             _ => Some(c),
         })
         .collect()

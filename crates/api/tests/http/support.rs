@@ -9,9 +9,11 @@ use lovage_client::wire::{EnqueueRequest, JobView, Problem};
 use lovage_core::broker::{Broker, Claimed};
 use lovage_core::catalog::{Catalog, InputError, KindSpec};
 use lovage_core::checkpoint::Checkpoint;
+use lovage_core::estimate::{Estimate, StepEstimate};
 use lovage_core::event::NewEvent;
 use lovage_core::id::JobId;
 use lovage_core::job::NewJob;
+use lovage_core::limiter::MemoryLimiter;
 use lovage_core::payload::Payload;
 use lovage_tests::clock::ManualClock;
 use lovage_tests::harness::Harness;
@@ -29,6 +31,7 @@ pub(crate) const SOON: Duration = Duration::from_secs(10);
 pub(crate) struct Server {
     pub(crate) base: String,
     pub(crate) store: Harness,
+    pub(crate) limiter: MemoryLimiter,
     pub(crate) client: Client,
     pub(crate) http: reqwest::Client,
     pub(crate) draining: CancellationToken,
@@ -53,13 +56,15 @@ impl Server {
         let base = format!("http://{}", listener.local_addr().unwrap());
         let broker: Arc<dyn Broker> = store.broker.clone();
         let clock = Arc::new(store.clock.clone());
+        let limiter = MemoryLimiter::new(clock.clone());
         let state = State::new(
             broker,
             Arc::new(catalog()),
             Arc::new(Headline),
             clock,
             config,
-        );
+        )
+        .with_limiter(Arc::new(limiter.clone()));
         let draining = state.draining();
         let stop = CancellationToken::new();
         let task = tokio::spawn(serve(listener, state, stop.clone().cancelled_owned()));
@@ -75,6 +80,7 @@ impl Server {
             _stop: stop.clone().drop_guard(),
             base,
             store,
+            limiter,
             draining,
             stop,
             task,
@@ -197,9 +203,27 @@ fn catalog() -> Catalog {
     script.attempts_max = 4;
     script.timeout = Some(Duration::from_secs(600));
     script.check = Arc::new(check_topic);
+    script.estimate = Some(Arc::new(|input| {
+        let step = |step: &str, prompt_tokens, cost_usd| StepEstimate {
+            step: step.to_owned(),
+            calls: 1,
+            prompt_tokens,
+            completion_tokens: 5,
+            cost_usd,
+        };
+        let topic = input["topic"].as_str().unwrap().len() as u64;
+        Estimate {
+            by_step: vec![
+                step("plan", topic, Some(0.25)),
+                step("write", 100, Some(0.5)),
+            ],
+            notes: vec!["a guess".to_owned()],
+        }
+    }));
     let mut broken = KindSpec::new("test.panics".parse().unwrap(), "Has a broken check");
     broken.check = Arc::new(|_| panic!("a check that panics"));
-    Catalog::new([script, broken])
+    let odd = KindSpec::new("test.odd".parse().unwrap(), "Nobody knows what it uses");
+    Catalog::new([script, broken, odd])
 }
 
 fn check_topic(input: &Value) -> Result<(), Vec<InputError>> {

@@ -29,6 +29,9 @@ if ARGV[11] == 'fine' then
 elseif ARGV[11] == 'throttled' then
   count('throttled', 1)
   state.cool_ms = math.max(state.cool_ms, now + tonumber(ARGV[12]))
+  state.requests = math.min(state.requests, 0)
+  state.tokens = math.min(state.tokens, 0)
+  state.at_ms = math.max(state.at_ms, state.cool_ms)
   if made >= state.cut_ms then
     state.factor = math.max(state.factor * DECREASE, FACTOR_MIN)
     state.cut_ms = now

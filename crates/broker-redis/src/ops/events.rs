@@ -30,7 +30,7 @@ struct Stored {
 impl Store {
     pub(crate) async fn events(
         self: &std::sync::Arc<Self>,
-        news: &News,
+        news: &News<JobId>,
         id: &JobId,
         after: u64,
         limit: usize,
@@ -43,7 +43,7 @@ impl Store {
             return self.event_page(&queue, id, after, limit).await;
         }
         let deadline = Instant::now() + wait.min(limits::WAIT_MAX);
-        let waiter = news.waiter(self, &queue, *id);
+        let waiter = news.waiter(self, &self.keys.queue(&queue), *id);
         loop {
             // Armed before reading: what happens between is not missed.
             let mut something = pin!(waiter.something());

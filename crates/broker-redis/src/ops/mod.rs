@@ -1,5 +1,6 @@
 //! One file per verb; each calls one script.
 
+pub(crate) mod cache;
 pub(crate) mod cancel;
 pub(crate) mod checkpoint;
 pub(crate) mod claim;

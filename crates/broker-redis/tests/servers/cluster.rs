@@ -1,14 +1,18 @@
 //! A cluster of three masters with replicas.
 
 use std::collections::BTreeSet;
+use std::sync::Arc;
 
 use lovage_broker_redis::{RedisBroker, RedisConfig};
 use lovage_core::broker::{Broker, Enqueued, Wake};
 use lovage_core::error::BrokerError;
 use lovage_core::id::{JobId, QueueName};
+use lovage_core::limiter::Limiter;
 use lovage_core::query::{Filter, Page};
 use lovage_core::status::Status;
+use lovage_tests::clock::ManualClock;
 use lovage_tests::conformance;
+use lovage_tests::conformance::limiter::{self, LimiterHarness};
 use lovage_tests::redis::RedisServer;
 use lovage_tests::redis::cluster::RedisCluster;
 use lovage_tests::sim::{self, Connection};
@@ -28,6 +32,32 @@ async fn a_cluster_keeps_every_promise() {
         let store = fresh(config.clone()).await;
         history.play(Some(store), Connection::Good).await;
     }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_cluster_admits_calls_as_one_server_does() {
+    if !RedisServer::available() {
+        return;
+    }
+    let cluster = RedisCluster::start().await;
+    let config = RedisConfig::new(cluster.url());
+    limiter::the_store_counts_as_the_core_does(fresh_limiter(&config, "random").await).await;
+    limiter::calls_at_once_share_the_places(fresh_limiter(&config, "at-once").await).await;
+}
+
+/// A limiter of an empty store; it and another process's read one clock.
+async fn fresh_limiter(config: &RedisConfig, prefix: &str) -> LimiterHarness {
+    let clock = ManualClock::default();
+    let config = RedisConfig {
+        prefix: format!("lovage:{prefix}"),
+        clock: Some(Arc::new(clock.clone())),
+        ..config.clone()
+    };
+    let open = move || {
+        let config = config.clone();
+        async move { connect(config).await as Arc<dyn Limiter> }
+    };
+    LimiterHarness::new(open().await, clock, ()).reopening(open)
 }
 
 /// Queues that are spread over all masters.

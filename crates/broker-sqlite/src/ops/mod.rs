@@ -1,5 +1,6 @@
 //! One file per verb: what it does, inside one transaction.
 
+pub(crate) mod cache;
 pub(crate) mod cancel;
 pub(crate) mod checkpoint;
 pub(crate) mod children;

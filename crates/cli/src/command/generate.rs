@@ -1,5 +1,6 @@
 //! `lovage generate`: one script, here and now, through the real queue on the embedded store.
 
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use lovage_api::{Chosen, Render, choose, show};
@@ -16,7 +17,8 @@ use serde_json::json;
 use tokio_util::sync::CancellationToken;
 
 use super::api::stopped;
-use super::{Flag, given, worker};
+use super::recording::{Recording, Scene};
+use super::{given, worker};
 use crate::args::Generate;
 use crate::compose::{self, KindRender, Store};
 use crate::config::Settings;
@@ -27,24 +29,26 @@ use crate::view::{out, table};
 /// Jobs of this command wait apart from those of a server on the same store.
 const QUEUE: &str = "generate";
 
-pub(crate) fn flags(args: &Generate) -> Vec<Flag> {
-    given([("store.data", args.data.clone().map(Into::into))])
-}
-
-pub(crate) async fn run(args: &Generate, settings: Settings) -> Result<(), Exit> {
+pub(crate) async fn run(args: &Generate, file: &Option<PathBuf>) -> Result<(), Exit> {
+    let recording = args.replay.as_deref().map(Recording::read).transpose()?;
+    let recorded = recording
+        .as_ref()
+        .map(|recording| recording.settings.clone());
+    let flags = given([("store.data", args.data.clone().map(Into::into))]);
+    let settings = super::settings(file, flags, recorded)?;
     crate::telemetry::init_quiet(&settings.log);
     let renderer: Arc<dyn Render> = Arc::new(KindRender(compose::kinds()));
     let formats = renderer.formats(script::KIND);
     let chosen = choose(&formats, &args.output, &args.graph.given())
         .map_err(|unshown| Exit::new(exit::USAGE, unshown.to_string()))?;
-    let input = args
-        .topic
-        .as_deref()
-        .map(|topic| input(args, topic))
-        .transpose()?;
+    let input = match (args.topic.as_deref(), &recording) {
+        (Some(topic), _) => Some(input(args, topic)?),
+        (None, recording) => recording.as_ref().map(Recording::input).transpose()?,
+    };
     if let Some(input) = input.as_ref().filter(|_| args.dry_run) {
         return estimate(args, &settings, input);
     }
+    let scene = scene(args, &settings, recording.as_ref(), input.as_ref()).await?;
     let store = compose::embedded(&settings).await?;
     let broker = store.broker.as_ref();
     let id = match (args.resume, input) {
@@ -52,22 +56,34 @@ pub(crate) async fn run(args: &Generate, settings: Settings) -> Result<(), Exit>
         (None, Some(input)) => enqueue(broker, &settings, input).await?,
         (None, None) => return Err(Exit::new(exit::USAGE, "expected a topic, or --resume ID")),
     };
-    let job = run_job(&settings, &store, id)
+    let job = run_job(&settings, &store, id, &scene)
         .await
-        .map_err(|exit| exit.with_hint(&resume_hint(id)))?;
+        .map_err(|exit| match scene.is_taped() {
+            true => exit,
+            false => exit.with_hint(&resume_hint(id)),
+        })?;
     print(&job, &renderer, &chosen).await
 }
 
 /// Runs a worker on the job's queue until the job is final.
-async fn run_job(settings: &Settings, store: &Store, id: JobId) -> Result<Job, Exit> {
+async fn run_job(
+    settings: &Settings,
+    store: &Store,
+    id: JobId,
+    scene: &Scene,
+) -> Result<Job, Exit> {
     let broker = store.broker.as_ref();
     let queue = get(broker, id).await?.asked.queue;
-    let worker = compose::worker(settings, store, vec![queue])?;
+    let worker = scene.worker(settings, store, vec![queue])?;
     let stop = CancellationToken::new();
     let mut working = tokio::spawn(worker.run(stop.clone().cancelled_owned()));
     let followed = tokio::select! {
         job = follow(broker, id) => job,
         told = stopped() => interrupt(broker, settings, id, told).await,
+        trouble = scene.trouble() => {
+            let ended = interrupt(broker, settings, id, Ok(())).await;
+            Err(ended.err().filter(|exit| exit.code != exit::INTERRUPTED).unwrap_or(trouble))
+        }
         ended = &mut working => {
             worker::ended(ended)?;
             return Err(Exit::new(exit::ERROR, "the worker ended before the job"));
@@ -75,7 +91,22 @@ async fn run_job(settings: &Settings, store: &Store, id: JobId) -> Result<Job, E
     };
     stop.cancel();
     worker::ended(working.await)?;
-    followed
+    let job = followed?;
+    scene.troubled().map_or(Ok(job), Err)
+}
+
+/// Where the run takes place, as the arguments say.
+async fn scene(
+    args: &Generate,
+    settings: &Settings,
+    recording: Option<&Recording>,
+    input: Option<&Payload>,
+) -> Result<Scene, Exit> {
+    match (&args.record, &args.replay, recording, input) {
+        (Some(folder), _, _, Some(input)) => Scene::recorded(folder, settings, input).await,
+        (_, Some(folder), Some(recording), _) => Scene::played(folder, recording).await,
+        _ => Ok(Scene::default()),
+    }
 }
 
 /// Cancels the job, so that no later run takes it up unasked; its checkpoints stay.

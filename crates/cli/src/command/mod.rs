@@ -2,6 +2,7 @@
 
 mod api;
 mod bench;
+mod cache;
 mod chaos;
 mod completions;
 mod config;
@@ -13,6 +14,7 @@ mod kinds;
 mod limit;
 mod list;
 mod queue;
+mod recording;
 mod remote;
 mod result;
 mod server;
@@ -23,6 +25,7 @@ mod worker;
 
 use lovage_core::error::chain;
 
+use crate::args::cache::CacheAction;
 use crate::args::limit::LimitAction;
 use crate::args::queue::{DeadAction, QueueAction};
 use crate::args::sources::SourcesAction;
@@ -32,9 +35,9 @@ use crate::exit::{self, Exit};
 
 /// Runs a command to its end.
 pub(crate) async fn run(cli: Cli) -> Result<(), Exit> {
-    let load = |flags| settings(&cli.config, flags);
+    let load = |flags| settings(&cli.config, flags, None);
     match cli.command {
-        Command::Generate(args) => generate::run(&args, load(generate::flags(&args))?).await,
+        Command::Generate(args) => generate::run(&args, &cli.config).await,
         Command::Up(args) => up::run(load(up::flags(&args))?).await,
         Command::Api(args) => api::run(load(api::flags(&args))?).await,
         Command::Worker(args) => worker::run(load(worker::flags(&args))?).await,
@@ -62,6 +65,9 @@ pub(crate) async fn run(cli: Cli) -> Result<(), Exit> {
             DeadAction::Ls(args) => dead::list(args).await,
             DeadAction::Redrive(args) => dead::redrive(&args).await,
         },
+        Command::Cache {
+            action: CacheAction::Stats(args),
+        } => cache::stats(&args, &load(Vec::new())?).await,
         Command::Sources {
             action: SourcesAction::Check(args),
         } => sources::check(&args, &load(Vec::new())?).await,
@@ -81,8 +87,19 @@ pub(crate) async fn run(cli: Cli) -> Result<(), Exit> {
 /// A setting given as a flag: its dotted name and its value.
 pub(crate) type Flag = (String, toml::Value);
 
-fn settings(file: &Option<std::path::PathBuf>, flags: Vec<Flag>) -> Result<Settings, Exit> {
-    let loaded = Sources::of_process(file.clone(), flags).and_then(Settings::load);
+/// The settings; in a replay, those of the recorded run where they matter.
+fn settings(
+    file: &Option<std::path::PathBuf>,
+    flags: Vec<Flag>,
+    recorded: Option<Vec<Flag>>,
+) -> Result<Settings, Exit> {
+    let sources = Sources::of_process(file.clone(), flags);
+    let loaded = sources.and_then(|sources| {
+        Settings::load(Sources {
+            recorded,
+            ..sources
+        })
+    });
     loaded.map_err(|error| Exit::new(exit::USAGE, chain(&error)))
 }
 

@@ -14,7 +14,7 @@ use crate::args::sources::SourcesCheck;
 use crate::compose;
 use crate::config::Settings;
 use crate::exit::{self, Exit};
-use crate::sources::{self, Listed};
+use crate::sources::{self, Doors, Listed};
 use crate::view::{out, table};
 
 /// What came of trying one source.
@@ -44,8 +44,8 @@ enum Status {
 
 pub(crate) async fn check(args: &SourcesCheck, settings: &Settings) -> Result<(), Exit> {
     let query = Query::about(&args.query, compose::clock().now());
-    let pages = sources::pages(&settings.research)?;
-    let listed = sources::all(&settings.research, &pages)?;
+    let doors = Doors::open(&settings.research)?;
+    let listed = sources::all(&settings.research, &doors);
     let rows = join_all(listed.iter().map(|one| row(one, &query))).await;
     match args.output {
         Output::Json => out::json(&rows)?,

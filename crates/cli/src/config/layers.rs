@@ -55,14 +55,25 @@ impl std::fmt::Debug for Entry {
 impl Entry {
     /// The value as TOML, without secrets.
     pub(super) fn shown(&self) -> String {
-        let is_empty = self.value.as_str() == Some("");
-        if is_secret(&self.key) && !is_empty {
-            return Value::from(MASK).to_string();
-        }
         if self.value.is_table() {
             return "a table".to_owned(); // Its keys are none of ours, so they may be secrets.
         }
-        without_passwords(&self.value).to_string()
+        self.told().to_string()
+    }
+
+    /// The value without secrets.
+    fn told(&self) -> Value {
+        let is_empty = self.value.as_str() == Some("");
+        if is_secret(&self.key) && !is_empty {
+            return Value::from(MASK);
+        }
+        without_passwords(&self.value)
+    }
+
+    fn is_in(&self, section: &str) -> bool {
+        self.key
+            .split_once('.')
+            .is_some_and(|(of, _)| of == section)
     }
 }
 
@@ -211,6 +222,24 @@ impl Layers {
             suggestion: suggest::nearest(word, known).map(str::to_owned),
             origin,
         })
+    }
+
+    /// Puts the defaults back into a section.
+    pub(super) fn reset(&mut self, section: &str) {
+        for entry in self.0.iter_mut().filter(|entry| entry.is_in(section)) {
+            entry.value = entry.default.clone();
+            entry.origin = Origin::Default;
+        }
+    }
+
+    /// The values given in these sections; a secret is only told to be there.
+    pub(super) fn recorded(&self, sections: &[&str]) -> Vec<(String, Value)> {
+        let given = self.0.iter().filter(|entry| {
+            entry.origin != Origin::Default && sections.iter().any(|of| entry.is_in(of))
+        });
+        given
+            .map(|entry| (entry.key.clone(), entry.told()))
+            .collect()
     }
 
     fn is_section(&self, key: &str) -> bool {

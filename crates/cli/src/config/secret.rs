@@ -49,7 +49,7 @@ impl fmt::Debug for Secret {
 }
 
 /// `text` without the passwords of the address it may be; other text is left alone.
-pub(super) fn masked(text: &str) -> String {
+pub(crate) fn masked(text: &str) -> String {
     let url = Url::parse(text).ok().filter(Url::has_authority);
     url.and_then(|url| masked_url(text, url))
         .unwrap_or_else(|| masked_text(text))

@@ -4,6 +4,8 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use lovage_core::limiter::Limits;
+use lovage_pipeline::llm::Price;
 use tempfile::TempDir;
 use toml::Value;
 
@@ -102,6 +104,7 @@ fn flags_beat_environment_beats_file_beats_defaults() {
             } else {
                 Vec::new()
             },
+            recorded: None,
         })
         .unwrap();
         assert_eq!(settings.worker.concurrency, expected);
@@ -417,6 +420,11 @@ fn every_key_refuses_a_wrong_type_and_a_senseless_value() {
         "llm.concurrency = 0",
         "llm.timeout_s = 0",
         "llm.idle_timeout_s = 0",
+        "llm.rpm = -1",
+        "llm.tpm = 1.5",
+        "llm.concurrency_all = \"many\"",
+        "llm.budget_usd_day = \"all\"",
+        "llm.price_in = -0.1",
         "research.source = \"web\"",
         "research.sources.gdelt = 1",
         "research.keys.brave = 1",
@@ -438,11 +446,74 @@ fn every_key_refuses_a_wrong_type_and_a_senseless_value() {
 }
 
 #[test]
+fn every_service_has_its_switch_its_address_and_its_keys() {
+    let settings = load(Sources::default()).unwrap();
+    let services = &settings.research.services;
+    for service in services {
+        let address = service
+            .address
+            .as_ref()
+            .map(|url| url.as_str().trim_end_matches('/'));
+        assert_eq!(address.unwrap_or_default(), service.spec.address);
+    }
+    let asked = services.iter().filter(|service| service.is_asked());
+    let asked: Vec<&str> = asked.map(|service| service.spec.name).collect();
+    assert_eq!(asked, ["gdelt", "hacker_news", "wikipedia"]);
+    assert!(
+        !settings.research.is_set_up(),
+        "the sample, without the network"
+    );
+    let lines = settings.show();
+    let count = |section: &str| {
+        let (_, after) = lines
+            .split_once(&format!("[research.{section}]\n"))
+            .unwrap();
+        after.lines().take_while(|line| !line.is_empty()).count()
+    };
+    let keys: usize = services.iter().map(|service| service.spec.keys.len()).sum();
+    // No line without a service.
+    assert_eq!(
+        (count("sources"), count("addresses"), count("keys")),
+        (services.len(), services.len(), keys)
+    );
+}
+
+#[test]
+fn a_key_or_an_address_of_a_service_makes_research_live() {
+    for (text, is_set_up) in [
+        ("[research.keys]\ntavily = \"hunter2\"", true),
+        (
+            "[research.keys]\ntavily = \"hunter2\"\n[research.sources]\ntavily = false",
+            false,
+        ),
+        (
+            "[research.addresses]\nsearxng = \"http://searx:8080\"",
+            true,
+        ),
+        ("[research.sources]\ngdelt = true", false),
+    ] {
+        let settings = load_file(text).unwrap();
+        assert_eq!(settings.research.is_set_up(), is_set_up, "{text}");
+        assert!(!settings.show().contains("hunter2"));
+    }
+}
+
+#[test]
 fn values_at_odds_with_each_other_are_refused() {
     assert_eq!(
         refusal(load_file("[llm]\ntimeout_s = 30\nidle_timeout_s = 31")),
         "llm.idle_timeout_s must be at most llm.timeout_s, which is 30, got 31 \
          (from test.toml line 3)"
+    );
+    assert_eq!(
+        refusal(load_file("llm.budget_usd_day = 5")),
+        "llm.budget_usd_day must be \"\" while llm.price_in and llm.price_out are not set: \
+         what a call costs must be known, got 5 (from test.toml line 1)"
+    );
+    assert_eq!(
+        refusal(load_file("[llm]\nprice_in = 0.75")),
+        "llm.price_out must be set together with the other prices, got \"\" \
+         (from the defaults)"
     );
     assert_eq!(
         refusal(load_file(
@@ -457,6 +528,27 @@ fn values_at_odds_with_each_other_are_refused() {
         "research.keys.naver_secret must be set too, as naver needs all its keys, \
          got \"\" (from the defaults)"
     );
+}
+
+#[test]
+fn limits_and_prices_are_read_from_numbers_and_texts() {
+    let none = load(Sources::default()).unwrap().llm;
+    assert_eq!((none.limits, none.price), (Limits::default(), None));
+    let text = "[llm]\nrpm = 500\ntpm = 200000\nconcurrency_all = 20\n\
+                budget_usd_day = 5\nprice_in = \"0.75\"\nprice_out = 4.5";
+    let set = load_file(text).unwrap().llm;
+    let limits = Limits {
+        rpm: Some(500),
+        tpm: Some(200_000),
+        concurrency: Some(20),
+        budget_usd: Some(5.0),
+    };
+    let price = Price {
+        input: 0.75,
+        output: 4.5,
+        cached: None,
+    };
+    assert_eq!((set.limits, set.price), (limits, Some(price)));
 }
 
 #[test]
@@ -542,6 +634,7 @@ fn show_is_toml_that_says_where_values_came_from() {
         file: Some(path.clone()),
         env: env(&[("REDIS_URL", "redis://:pw@host"), ("OPENAI_API_KEY", "k")]),
         flags: vec![("worker.concurrency".to_owned(), Value::Integer(8))],
+        recorded: None,
     })
     .unwrap();
     let shown = settings.show();

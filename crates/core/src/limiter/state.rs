@@ -7,8 +7,8 @@
 //! the bucket is full and leaves a debt: a minute that ends with it exceeds the
 //! limit by at most what the call is larger than the room.
 //!
-//! After a refusal everybody waits as long as the provider asks, and the part of
-//! the limits that is used is cut, to grow again by and by: additive increase,
+//! After a refusal everybody waits as long as the provider asks, the buckets are
+//! empty at the end of that, and the part of the limits that is used is cut, to grow again by and by: additive increase,
 //! multiplicative decrease (Chiu and Jain 1989). Calls made before a cut do not
 //! cut again.
 //!
@@ -326,6 +326,11 @@ impl State {
         self.totals.throttled += 1;
         let cool = i64::try_from(cool.as_millis()).unwrap_or(FORGET_MS);
         self.cool_ms = self.cool_ms.max(now_ms + cool);
+        // There was nothing left, whatever the buckets say; they fill after the
+        // cool-down, so that it does not end in a burst.
+        self.requests = self.requests.min(0.0);
+        self.tokens = self.tokens.min(0.0);
+        self.at_ms = self.at_ms.max(self.cool_ms);
         if made_ms >= self.cut_ms {
             self.factor = (self.factor * DECREASE).max(FACTOR_MIN);
             self.cut_ms = now_ms;

@@ -8,11 +8,11 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use lovage_workflow::SystemClock;
 use lovage_workflow::limiter::{
     Admission, Ask, CallEnd, CallLease, CallSettle, Estimate, LimitName, Limiter, Limits,
     MemoryLimiter, Remaining, Used, Verdict, Wait, Why,
 };
+use lovage_workflow::{Clock, SystemClock};
 use rand::{Rng, RngExt};
 use reqwest::header::HeaderMap;
 use sha2::{Digest, Sha256};
@@ -183,7 +183,10 @@ impl Gate {
 
     /// The store's word, or our own while it has none; and whether it is our own.
     async fn answer(&self, ask: &Ask) -> (Admission, bool) {
-        let why = match timeout(STORE_TIMEOUT, self.limiter.acquire(ask)).await {
+        let asking = Asking(Some((self, ask)));
+        let answer = timeout(STORE_TIMEOUT, self.limiter.acquire(ask)).await;
+        asking.heard();
+        let why = match answer {
             Ok(Ok(answer)) => {
                 *lock(&self.shared) = (answer.limits, answer.holders);
                 if self.is_alone.swap(false, Ordering::Relaxed) {
@@ -229,6 +232,36 @@ impl Gate {
     }
 }
 
+/// A question that was not answered yet. Dropped, the call is not made, but the
+/// store may have admitted it.
+struct Asking<'a>(Option<(&'a Gate, &'a Ask)>);
+
+impl Asking<'_> {
+    fn heard(mut self) {
+        self.0 = None;
+    }
+}
+
+impl Drop for Asking<'_> {
+    fn drop(&mut self) {
+        if let Some((gate, ask)) = self.0.take() {
+            gate.settle_late(CallSettle {
+                lease: CallLease {
+                    name: ask.name.clone(),
+                    id: ask.id(),
+                    at_ms: SystemClock.now().as_millisecond(),
+                    estimate: ask.estimate,
+                },
+                used: Used {
+                    measured: true,
+                    ..Used::default()
+                },
+                end: CallEnd::Failed,
+            });
+        }
+    }
+}
+
 /// The right to one call. Settles it when it is dropped.
 pub(crate) struct Place<'a> {
     gate: &'a Gate,
@@ -270,7 +303,10 @@ impl Place<'_> {
     /// What was used: what the provider says; nothing, when it refused at once;
     /// else the estimate.
     fn used(&self, usage: TokenUsage, error: Option<&LlmError>, lease: &CallLease) -> Used {
-        let refused = error.is_some_and(|error| error.status.is_some_and(|status| status >= 300));
+        // An error in the middle of an answer has a status too.
+        let refused = error.is_some_and(|error| {
+            error.partial.is_none() && error.status.is_some_and(|status| status >= 300)
+        });
         if usage.prompt.is_none() && usage.completion.is_none() {
             return match refused {
                 true => Used {

@@ -4,22 +4,25 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use async_trait::async_trait;
+use serde::{Deserialize, Serialize};
 
 use super::{ChatRequest, ChatResponse, Llm, LlmError, Sink, TokenUsage};
 
 /// Calls made and tokens used.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Spent {
     /// HTTP calls, retries and refused ones included.
     pub calls: u32,
     /// Their tokens.
     pub usage: TokenUsage,
+    /// Answers that came from a cache, without a call.
+    pub cache_hits: u32,
     /// What they waited for before they were made.
     pub queued: Queued,
 }
 
 /// How calls came past the limits that all workers share.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Queued {
     /// Time they were held back by the limits; no part of the time of the calls.
     pub waited: Duration,
@@ -73,9 +76,11 @@ impl Metered {
             Ok(response) => (response.calls, response.usage, response.queued),
             Err(error) => (error.spent.calls, error.spent.usage, error.spent.queued),
         };
+        let cached = matches!(outcome, Ok(response) if response.calls == 0);
         let mut total = self.total();
         total.add(calls, usage);
         total.queued = total.queued.plus(queued);
+        total.cache_hits += u32::from(cached);
     }
 
     fn total(&self) -> MutexGuard<'_, Spent> {
@@ -108,5 +113,9 @@ impl Llm for Metered {
         let outcome = self.inner.stream(request, sink).await;
         self.count(&outcome);
         outcome
+    }
+
+    async fn reject(&self, request: &ChatRequest) {
+        self.inner.reject(request).await;
     }
 }

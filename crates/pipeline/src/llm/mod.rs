@@ -5,6 +5,8 @@
 //! comes back as an [`LlmError`] is for the caller to decide, by its kind.
 
 mod admission;
+mod asked;
+mod cached;
 mod classify;
 pub mod estimate;
 mod incoming;
@@ -16,21 +18,25 @@ mod price;
 mod relay;
 mod retry;
 mod sse;
+mod taped;
 mod think;
 mod wire;
 
 pub use crate::secret::Secret;
+pub use cached::Cached;
 pub use classify::classify;
 pub use estimate::tokens_estimate;
 pub use metered::{Metered, Queued, Spent};
 pub use openai::{CALLS_IN_FLIGHT, OpenAi, OpenAiConfig, SetupError};
 pub use price::Price;
 pub use retry::{Decision, PARK_AFTER, RETRY_AFTER_MAX, RetryPolicy, decide};
+pub use taped::Taped;
 
 use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
+use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 /// One message of a conversation.
@@ -96,7 +102,7 @@ pub struct ChatRequest {
 }
 
 /// A whole answer.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct ChatResponse {
     /// The text, `<think>` blocks removed.
     pub text: String,
@@ -104,14 +110,14 @@ pub struct ChatResponse {
     pub usage: TokenUsage,
     /// Model that answered, as the provider names it.
     pub model: Option<String>,
-    /// Calls made for this answer, retries included.
+    /// Calls made for this answer, retries included; 0 when it came from a cache.
     pub calls: u32,
     /// What they waited for before they were made.
     pub queued: Queued,
 }
 
 /// Tokens of one or more calls; `None` is unknown.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct TokenUsage {
     /// Prompt tokens.
     pub prompt: Option<u64>,
@@ -177,6 +183,9 @@ pub trait Llm: Send + Sync {
         request: &ChatRequest,
         sink: Arc<dyn Sink>,
     ) -> Result<ChatResponse, LlmError>;
+    /// Tells that the answer to this request was of no use, though whole: what
+    /// keeps answers must not give it again.
+    async fn reject(&self, _request: &ChatRequest) {}
 }
 
 /// What went wrong, by what the caller can do about it.
@@ -184,7 +193,7 @@ pub trait Llm: Send + Sync {
 /// The retries that make sense have been made. Ask [`LlmError::park`] first:
 /// where it names a time, give the worker's place away and run the job again
 /// then, without counting an attempt. Otherwise `kind` decides.
-#[derive(Debug, Clone, PartialEq, thiserror::Error)]
+#[derive(Debug, Clone, PartialEq, thiserror::Error, Serialize, Deserialize)]
 #[error("{kind}: {detail}")]
 pub struct LlmError {
     /// The kind decides what happens next.
@@ -230,7 +239,8 @@ impl LlmError {
 }
 
 /// The taxonomy. Retrying, shrinking and degrading are decided by kind alone.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum LlmErrorKind {
     /// 429: wait and try again.
     RateLimited,
@@ -269,7 +279,8 @@ pub enum LlmErrorKind {
 }
 
 /// A bound that a job has of its own.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum Limit {
     /// Of tokens.
     Tokens,

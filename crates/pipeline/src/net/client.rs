@@ -7,8 +7,8 @@ use std::time::Duration;
 use async_trait::async_trait;
 use bytes::{Bytes, BytesMut};
 use reqwest::header::{
-    ACCEPT, CONTENT_TYPE, ETAG, HeaderName, HeaderValue, IF_MODIFIED_SINCE, IF_NONE_MATCH,
-    LAST_MODIFIED, LOCATION, RETRY_AFTER,
+    ACCEPT, CACHE_CONTROL, CONTENT_TYPE, ETAG, HeaderName, HeaderValue, IF_MODIFIED_SINCE,
+    IF_NONE_MATCH, LAST_MODIFIED, LOCATION, RETRY_AFTER,
 };
 use reqwest::{Client, ClientBuilder, RequestBuilder, Response, StatusCode, redirect};
 use tokio::sync::Semaphore;
@@ -162,6 +162,7 @@ impl GuardedClient {
             content_type: header(&response, CONTENT_TYPE),
             etag: header(&response, ETAG),
             last_modified: header(&response, LAST_MODIFIED),
+            cache_control: header(&response, CACHE_CONTROL),
             retry_after: header(&response, RETRY_AFTER),
             body: Bytes::new(),
         };

@@ -191,6 +191,7 @@ impl Fetch for CorpusFetcher {
             content_type: found.map(|answer| answer.content_type.to_owned()),
             etag: None,
             last_modified: None,
+            cache_control: None,
             retry_after: None,
             body: body.map_or(Bytes::new(), |answer| Bytes::from_static(answer.body)),
         })

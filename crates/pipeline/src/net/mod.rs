@@ -3,19 +3,25 @@
 //! [`GuardedClient`] is the live one: it judges every address by [`guard`]
 //! before it connects. [`CorpusFetcher`] reads the bundled sample.
 
+mod cached;
 pub mod client;
 pub mod corpus;
 pub mod guard;
+mod head;
 pub mod limits;
+mod taped;
 
+pub use cached::CachedFetch;
 pub use client::{ClientSettings, GuardedClient};
 pub use corpus::CorpusFetcher;
 pub use guard::{PublicAddr, Refusal, check_url};
+pub use taped::TapedFetch;
 
 use std::time::Duration;
 
 use async_trait::async_trait;
 use bytes::Bytes;
+use serde::{Deserialize, Serialize};
 use url::Url;
 
 use crate::secret::Secret;
@@ -33,6 +39,8 @@ pub struct Page {
     pub etag: Option<String>,
     /// `Last-Modified` as sent.
     pub last_modified: Option<String>,
+    /// `Cache-Control` as sent.
+    pub cache_control: Option<String>,
     /// `Retry-After` as sent.
     pub retry_after: Option<String>,
     /// The bytes; empty unless the status is 2xx, or an [`Want::Answer`] was asked for.
@@ -123,6 +131,17 @@ impl Want {
         }
     }
 
+    /// Its name in keys and records.
+    pub(crate) fn as_str(self) -> &'static str {
+        match self {
+            Self::Html => "html",
+            Self::Feed => "feed",
+            Self::Robots => "robots",
+            Self::Answer => "answer",
+            Self::Image => "image",
+        }
+    }
+
     /// Most time a body of this kind may take, redirects included, where that
     /// is less than pages have.
     pub(crate) fn time_max(self) -> Option<Duration> {
@@ -171,7 +190,8 @@ impl Want {
 }
 
 /// Why a page could not be fetched.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum FetchError {
     /// The guard refused the address; says which rule.
     #[error("refused: {0}")]

@@ -12,10 +12,11 @@ use super::decode::decode;
 use super::jsonld::Linked;
 use super::limits::{DEPTH_MAX, TAGS_MAX, TITLE_CHARS_MAX};
 use super::picture::pictures;
-use super::text::{extract, selector};
+use super::text::{extract, remove_hidden, selector};
 use super::token::is_korean;
 use super::verdict::{Signs, has_paywall, judge};
 use crate::script::types::{PageImage, Verdict};
+use crate::visible::visible;
 
 /// Characters that are enough to tell a language.
 const LANGUAGE_CHARS: usize = 2_000;
@@ -86,17 +87,18 @@ pub(crate) fn read(
     let author = linked.author.clone().or_else(|| content_of(&doc, &AUTHOR));
 
     doc.select_matcher(&INVISIBLE).remove();
-    let visible = doc.select_matcher(&BODY).text().to_string();
+    remove_hidden(&doc);
+    let shown = doc.select_matcher(&BODY).text().to_string();
     let closed = linked.closed || has_paywall(&doc);
     // Dates are read before `extract` removes bylines from the document.
-    let korean = is_korean(&visible);
-    let published = date::from_page(&doc, linked.published.as_deref(), &visible, korean);
+    let korean = is_korean(&shown);
+    let published = date::from_page(&doc, linked.published.as_deref(), &shown, korean);
     let images = pictures(&doc, url);
     let extracted = extract(&doc, url, linked.body.as_deref());
     let text = clean(&extracted.text, title.as_deref());
 
     let verdict = judge(Signs {
-        visible: &visible,
+        visible: &shown,
         raw: &extracted.text,
         clean: &text,
         link_density: extracted.link_density,
@@ -151,8 +153,10 @@ fn content_of(doc: &Document, place: &Matcher) -> Option<String> {
     squeezed(&doc.select_single_matcher(place).attr("content")?)
 }
 
-/// Blanks reduced to single spaces; `None` when nothing is left.
+/// What is seen of a text, blanks reduced to single spaces; `None` when
+/// nothing is left.
 pub(super) fn squeezed(text: &str) -> Option<String> {
+    let text = visible(text);
     let words: Vec<&str> = text.split_whitespace().collect();
     (!words.is_empty()).then(|| words.join(" "))
 }

@@ -3,6 +3,8 @@
 use dom_query::Document;
 use serde_json::{Map, Value};
 
+use super::article::squeezed;
+
 /// The first article that the page describes; empty when it describes none.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(crate) struct Linked {
@@ -27,7 +29,7 @@ impl Linked {
     fn from_object(object: &Map<String, Value>) -> Self {
         let text = |key: &str| string(object.get(key)?);
         Self {
-            headline: text("headline"),
+            headline: text("headline").and_then(|text| squeezed(&text)),
             published: text("datePublished"),
             author: object.get("author").and_then(names),
             publisher: object.get("publisher").and_then(names),
@@ -61,6 +63,7 @@ fn is_article(object: &Map<String, Value>) -> bool {
 
 /// Names of people or organisations, however they are wrapped.
 fn names(value: &Value) -> Option<String> {
+    let string = |value: &Value| squeezed(&string(value)?);
     match value {
         Value::Array(items) => {
             let all: Vec<String> = items.iter().filter_map(names).collect();

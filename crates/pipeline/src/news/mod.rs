@@ -91,8 +91,8 @@ pub struct Inquiry<'a> {
 pub struct Research {
     fetch: Arc<dyn Fetch>,
     sources: Vec<Arc<dyn NewsSource>>,
-    hosts: Hosts,
-    robots: Robots,
+    hosts: Arc<Hosts>,
+    robots: Arc<Robots>,
     corpus: Corpus,
     suggestions: Vec<String>,
 }
@@ -108,8 +108,8 @@ impl Research {
             sources: feeds(CorpusFetcher::feeds(), &fetch),
             fetch,
             // Nobody is disturbed by reading from memory.
-            hosts: Hosts::new(Duration::ZERO),
-            robots: Robots::default(),
+            hosts: Arc::new(Hosts::new(Duration::ZERO)),
+            robots: Arc::default(),
             corpus: Corpus::Sample,
             suggestions: topics.collect(),
         }
@@ -120,8 +120,8 @@ impl Research {
         Self {
             sources,
             fetch,
-            hosts: Hosts::new(HOST_GAP),
-            robots: Robots::default(),
+            hosts: Arc::new(Hosts::new(HOST_GAP)),
+            robots: Arc::default(),
             corpus: Corpus::Live,
             suggestions: Vec::new(),
         }
@@ -147,7 +147,15 @@ impl Research {
     /// The same research with another time between two requests to one host.
     #[must_use]
     pub fn with_host_gap(mut self, gap: Duration) -> Self {
-        self.hosts = Hosts::new(gap);
+        self.hosts = Arc::new(Hosts::new(gap));
+        self
+    }
+
+    /// The same research, with another one's turns at hosts and what it knows of them.
+    #[must_use]
+    pub fn mannered_as(mut self, other: &Research) -> Self {
+        self.hosts = other.hosts.clone();
+        self.robots = other.robots.clone();
         self
     }
 

@@ -143,6 +143,7 @@ mod tests {
                 content_type: None,
                 etag: None,
                 last_modified: None,
+                cache_control: None,
                 retry_after: None,
                 body: body.into(),
             })

@@ -2,11 +2,13 @@
 
 use std::sync::LazyLock;
 
-use dom_query::{Document, Matcher, Selection};
+use dom_query::{Document, Matcher, NodeRef, Selection};
 use dom_smoothie::{Config, Readability, TextMode};
+use regex::Regex;
 use url::Url;
 
 use super::limits::TEXT_CHARS_MAX;
+use crate::visible::visible;
 
 /// From this length on readability is trusted over generic selectors.
 const LONG_CHARS: usize = 1_500;
@@ -56,6 +58,18 @@ static OVERLAYS: LazyLock<Matcher> = LazyLock::new(|| {
         r#"[id*="cookie"], [class*="cookie"], [id*="consent"], [class*="consent"],
         [class*="newsletter"], [role="dialog"]"#,
     )
+});
+
+/// What says that it is not shown.
+static UNSHOWN: LazyLock<Matcher> =
+    LazyLock::new(|| selector(r#"[hidden], [aria-hidden="true"], [style]"#));
+static UNSHOWN_STYLE: LazyLock<Regex> = LazyLock::new(|| {
+    Regex::new(
+        r"(?ix) display\s*:\s*none | visibility\s*:\s*(?:hidden|collapse)
+        | (?:font-size|opacity|max-height)\s*:\s*0(?:\.0+)?(?:px|em|rem|pt|%)?\s*(?:[;!]|$)
+        | (?:text-indent|left|right|top)\s*:\s*-\d{3,}",
+    )
+    .expect("the pattern is valid")
 });
 
 /// Parts inside an article's body that are not its text.
@@ -120,10 +134,25 @@ pub(crate) fn extract(doc: &Document, url: &Url, linked_body: Option<&str>) -> E
 /// Some sites mark the whole page as awaiting consent: what holds most of the
 /// text stays.
 fn remove_overlays(doc: &Document) {
+    remove_less_than_half(doc, &OVERLAYS, |_| true);
+}
+
+/// Orders to a model are put where no reader looks. Here, too, some sites
+/// hide the whole page until a script shows it.
+pub(crate) fn remove_hidden(doc: &Document) {
+    remove_less_than_half(doc, &UNSHOWN, |node| {
+        let by_style = |style: &str| UNSHOWN_STYLE.is_match(style);
+        node.has_attr("hidden")
+            || node.attr("aria-hidden").as_deref() == Some("true")
+            || node.attr("style").is_some_and(|style| by_style(&style))
+    });
+}
+
+fn remove_less_than_half(doc: &Document, places: &Matcher, goes: fn(&NodeRef<'_>) -> bool) {
     let all = doc.text().len();
-    for overlay in doc.select_matcher(&OVERLAYS).nodes() {
-        if overlay.text().len() * 2 < all {
-            overlay.remove_from_parent();
+    for node in doc.select_matcher(places).nodes() {
+        if goes(node) && node.text().len() * 2 < all {
+            node.remove_from_parent();
         }
     }
 }
@@ -174,12 +203,12 @@ fn density(text: &str, links: &Selection<'_>) -> f64 {
     linked as f64 / all as f64
 }
 
-/// Lines without outer or repeated blanks; empty ones and what exceeds the
+/// What is seen of the lines, without outer or repeated blanks; empty ones and what exceeds the
 /// limit are dropped.
 fn lines(text: &str) -> String {
     let mut kept = String::new();
     let mut chars = 0;
-    for line in text.lines() {
+    for line in visible(text).lines() {
         let words: Vec<&str> = line.split_whitespace().collect();
         let line = words.join(" ");
         chars += line.chars().count() + 1;

@@ -1,10 +1,8 @@
 //! Fetches and reads one page, by the rules of its site.
 
-use std::fmt::Write as _;
 use std::time::Duration;
 
 use jiff::Timestamp;
-use sha2::{Digest, Sha256};
 use tokio::time::{Instant, timeout_at};
 use url::Url;
 
@@ -15,6 +13,7 @@ use super::host::{Hosts, Off};
 use super::limits::ARTICLE_TIMEOUT;
 use super::robots::{Access, Robots};
 use super::search::Candidate;
+use crate::digest::sha256_hex;
 use crate::net::{Fetch, FetchError, Page, Want};
 use crate::script::types::{Article, Source, Verdict};
 
@@ -204,12 +203,4 @@ fn fill(article: &mut Article, reading: Reading, candidate: &Candidate) {
     source.error = None;
     article.text = reading.text;
     article.images = reading.images;
-}
-
-fn sha256_hex(text: &str) -> String {
-    let mut hex = String::with_capacity(64);
-    for byte in Sha256::digest(text.as_bytes()) {
-        write!(hex, "{byte:02x}").expect("writing to a string cannot fail");
-    }
-    hex
 }

@@ -29,6 +29,11 @@ pub(crate) const REVISE: Prompt = Prompt(include_str!("revise.md"));
 /// Asks what images show.
 pub(crate) const VISION: Prompt = Prompt(include_str!("vision.md"));
 
+/// Every prompt.
+pub(crate) const ALL: [Prompt; 9] = [
+    PLANNER, WRITER, REVIEW, FACTS, MARKET, TECHNICAL, ANALYST, INTEGRATOR, REVISE,
+];
+
 impl Prompt {
     /// Its version, such as `writer/2`.
     pub(crate) fn version(self) -> &'static str {

@@ -1,11 +1,16 @@
 //! The passages shown to the language model, and nothing else.
 
+use std::sync::LazyLock;
+
+use regex::Regex;
+
 use crate::extractive::sentence::{sentences, without_byline};
 use crate::extractive::usable;
 use crate::extractive::vector::Space;
 use crate::llm::tokens_estimate;
 use crate::news::token::tokens;
 
+use super::prompt::unmarked;
 use super::types::{Article, Dossier, Plan, ScriptRequest, Source};
 
 /// Tokens of evidence for one script.
@@ -84,15 +89,17 @@ fn passages(article: &Article) -> Vec<Passage<'_>> {
     found
 }
 
+/// What begins a mark, or looks to a model as if it did.
+static MARK: LazyLock<Regex> =
+    LazyLock::new(|| Regex::new(r"[\[【［〔]\s*([sSｓＳ]\s*\d)").expect("the pattern is valid"));
+
 /// Text that cannot end the quotation, nor pass for one of our marks.
 fn quotable(text: &str) -> String {
     let text: String = text.chars().take(PASSAGE_CHARS_MAX * 2).collect();
-    let one_line = text.split_whitespace().collect::<Vec<_>>().join(" ");
-    one_line
-        .replace('<', "‹")
-        .replace('>', "›")
-        .replace("[S", "(S")
-        .replace("[s", "(s")
+    let plain = unmarked(&text);
+    // Headings are ours.
+    let bare = plain.trim_start_matches(['#', '＃', ' ']);
+    MARK.replace_all(bare, "($1").into_owned()
 }
 
 /// Per section all passages, best first.

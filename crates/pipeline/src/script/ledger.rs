@@ -61,6 +61,9 @@ struct Entry {
     counted: Tokens,
     /// Whether the count is an estimate.
     estimated: bool,
+    /// Whether the answer came from the cache, without a call.
+    #[serde(default)]
+    cached: bool,
     /// Milliseconds it was held back by limits.
     #[serde(default)]
     queue_ms: u64,
@@ -234,7 +237,8 @@ impl Ledger {
             steps[at].add(entry.calls, entry.said.into(), self.cost(entry));
         }
         let estimated = books.calls.values().filter(|entry| entry.estimated).count();
-        Usage::total(steps, self.price.is_some(), estimated)
+        let cached = books.calls.values().filter(|entry| entry.cached).count();
+        Usage::total(steps, self.price.is_some(), estimated, cached as u32)
     }
 
     /// The timings, each with what its calls have waited for limits.
@@ -263,8 +267,11 @@ impl Ledger {
         })
     }
 
-    /// What a call costs; unknown without a price.
+    /// What a call costs; unknown without a price, nothing where none was made.
     fn cost(&self, entry: &Entry) -> Option<f64> {
+        if entry.cached {
+            return Some(0.0);
+        }
         self.price.as_ref()?.cost(&entry.counted.into())
     }
 
@@ -334,6 +341,7 @@ impl Ledger {
             said: Tokens::default(),
             counted: Tokens::default(),
             estimated: false,
+            cached: false,
             queue_ms: 0,
             alone: false,
         }
@@ -363,14 +371,18 @@ impl Ledger {
             let why = format!("the call could not be entered in the ledger: {failure}");
             LlmError::new(LlmErrorKind::Network, why)
         })?;
-        let bounded = ChatRequest {
-            max_tokens: asked.max_tokens.map(|max| max.min(room as u32)),
-            ..asked.clone()
-        };
+        let mut bounded = asked.clone();
+        if self.is_limited() {
+            bounded.max_tokens = Some(u32::try_from(room).unwrap_or(u32::MAX));
+        }
         Ok(Call {
             entry,
             request: bounded,
         })
+    }
+
+    fn is_limited(&self) -> bool {
+        self.budget.max_tokens.is_some() || self.budget.max_cost_usd.is_some()
     }
 
     /// Waits for an answer until the deadline.
@@ -439,6 +451,7 @@ impl Entry {
             ),
         };
         self.calls = calls;
+        self.cached = outcome.is_ok() && calls == 0;
         self.said = said.into();
         self.estimated = calls > 0 && came.is_some() && said.prompt.is_none();
         self.counted = match came {
@@ -494,6 +507,10 @@ impl Llm for Entered {
         let outcome = self.ledger.answer(self.inner.stream(&request, sink)).await;
         self.ledger.end(entry, &outcome).await;
         outcome
+    }
+
+    async fn reject(&self, request: &ChatRequest) {
+        self.inner.reject(request).await;
     }
 }
 
@@ -607,6 +624,7 @@ mod tests {
             said: Tokens::default(),
             counted: Tokens::estimate(1_000, 8_000),
             estimated: true,
+            cached: false,
             queue_ms: 0,
             alone: false,
         };

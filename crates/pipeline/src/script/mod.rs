@@ -36,7 +36,7 @@ use crate::kind::KindEntry;
 use crate::render;
 
 pub use images::stored_image;
-pub use recipe::{Deps, ScriptHandler};
+pub use recipe::{Deps, ScriptHandler, Sharing};
 
 /// The kind's name.
 pub const KIND: &str = "script.generate";

@@ -10,6 +10,7 @@ use regex::Regex;
 use serde::Deserialize;
 
 use crate::extractive::sentence::sentences;
+use crate::visible::visible;
 
 use super::length::SECTION_WORDS_MAX;
 use super::prompt;
@@ -122,7 +123,10 @@ fn words(pointer: &str, came: u32) -> Result<u32, PlanError> {
 
 /// A text on one line, 1 to 400 characters.
 fn text(pointer: &str, came: &str) -> Result<String, PlanError> {
-    let one_line = came.split_whitespace().collect::<Vec<_>>().join(" ");
+    let one_line = visible(came)
+        .split_whitespace()
+        .collect::<Vec<_>>()
+        .join(" ");
     let chars = one_line.chars().filter(|c| !c.is_control()).count();
     if (1..=TEXT_CHARS_MAX).contains(&chars) {
         return Ok(one_line.chars().filter(|c| !c.is_control()).collect());
@@ -242,6 +246,7 @@ impl Reader {
 
     /// Takes the next line.
     pub(super) fn read(&mut self, line: &str) -> Was<'_> {
+        let line = visible(line);
         let line = line.trim();
         if let Some(heading) = self.heading(line) {
             self.current = self.enter(&heading);
@@ -314,7 +319,7 @@ impl Reader {
     /// The sentences of a line. A mark belongs to the sentence before it; a
     /// sentence without one shares the next mark on its line.
     fn lines_of(&mut self, line: &str) -> Vec<Line> {
-        let line = self.without_urls(&line.replace("**", ""));
+        let line = without_tags(&self.without_urls(&line.replace("**", "")));
         let (clean, marks) = self.without_marks(&line);
         if is_no_source(&clean) {
             return vec![written_line(clean, Origin::Template, Vec::new())];
@@ -342,11 +347,14 @@ impl Reader {
 
     fn without_urls(&mut self, line: &str) -> String {
         static LINK: LazyLock<Regex> = LazyLock::new(|| {
-            Regex::new(r"!?\[([^\]]*)\]\([^)\s]*\)").expect("the link pattern compiles")
+            Regex::new(r#"!?\[([^\]]*)\]\(\s*<?[^)\s]*>?(?:\s+["'(][^)]*)?\s*\)"#)
+                .expect("the link pattern compiles")
         });
         static ADDRESS: LazyLock<Regex> = LazyLock::new(|| {
-            Regex::new(r#"(?i)\s*[(<]?(?:https?://|www\.)[^\s<>()"'\[\]]+[)>]?"#)
-                .expect("the address pattern compiles")
+            Regex::new(
+                r#"(?i)\s*[(<]?(?:\b[a-z][a-z0-9+.-]*://|\bwww\.|\b(?:javascript|vbscript|data|file|blob|mailto):\S)[^\s<>()"'\[\]]*[)>]?"#,
+            )
+            .expect("the address pattern compiles")
         });
         // `[S1](https://…)` keeps its mark, `[the paper](https://…)` its words.
         let mut removed = 0;
@@ -440,6 +448,19 @@ fn unlisted(line: &str) -> &str {
     });
     let bullet = BULLET.find(line).map_or(0, |m| m.end());
     line[bullet..].trim()
+}
+
+/// A line without the tags of HTML; a `<` between numbers stays.
+fn without_tags(line: &str) -> String {
+    static TAG: LazyLock<Regex> = LazyLock::new(|| {
+        Regex::new(r"<!--.*?(?:-->|$)|<[A-Za-z/!?][^<>]*(?:>|$)").expect("the tag pattern compiles")
+    });
+    let bare = TAG.replace_all(line, "");
+    // What stood around a tag must not be one when it is gone.
+    if TAG.is_match(&bare) {
+        return bare.replace('<', "‹");
+    }
+    bare.into_owned()
 }
 
 fn is_no_source(line: &str) -> bool {

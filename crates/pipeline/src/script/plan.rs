@@ -48,14 +48,17 @@ pub(super) async fn run(
 
 async fn ask(llm: &dyn Llm, request: &ScriptRequest, now: Timestamp) -> Result<Plan, LlmError> {
     let today = now.to_zoned(TimeZone::UTC).date();
-    let answer = llm.complete(&prompt::planner(request, today)).await?;
+    let asked = prompt::planner(request, today);
+    let answer = llm.complete(&asked).await?;
     let language = request.language.resolve(&request.topic);
-    let mut plan = parse::plan(&answer.text, language).map_err(|error| {
-        LlmError::new(
-            LlmErrorKind::BadOutput,
-            format!("the plan cannot be used: {error}"),
-        )
-    })?;
+    let mut plan = match parse::plan(&answer.text, language) {
+        Ok(plan) => plan,
+        Err(error) => {
+            llm.reject(&asked).await;
+            let detail = format!("the plan cannot be used: {error}");
+            return Err(LlmError::new(LlmErrorKind::BadOutput, detail));
+        }
+    };
     if let Some(words) = length::wished(request, language) {
         length::fit(&mut plan.sections, words);
     }

@@ -11,6 +11,7 @@ use serde_json::{Value, json};
 use crate::extractive;
 use crate::llm::{ChatRequest, Message, Role};
 use crate::prompts;
+use crate::visible::visible;
 
 use super::evidence::Evidence;
 use super::length;
@@ -225,10 +226,13 @@ fn message(role: Role, text: String) -> Message {
     Message::new(role, text)
 }
 
-/// One line that opens and closes no tag.
+/// One line of what is seen of a text, that opens and closes no tag.
 pub(crate) fn unmarked(text: &str) -> String {
+    let text = visible(text);
     let one_line = text.split_whitespace().collect::<Vec<_>>().join(" ");
-    one_line.replace('<', "‹").replace('>', "›")
+    one_line
+        .replace(['<', '＜', '﹤'], "‹")
+        .replace(['>', '＞', '﹥'], "›")
 }
 
 pub(crate) fn name(language: Language) -> &'static str {

@@ -4,17 +4,20 @@
 //! asked through `ledger.model(step, llm)`, so that the job's budget holds.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use async_trait::async_trait;
+use lovage_workflow::cache::Cache;
 use lovage_workflow::{Context, Failure, Handler, Payload, Progress};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use sha2::{Digest, Sha256};
 
+use crate::extractive;
 use crate::input;
-use crate::llm::{Llm, Price};
+use crate::llm::{Cached, Llm, Price};
 use crate::news::Research;
-use crate::{extractive, prompts};
+use crate::prompts::{self, Prompt};
 
 use super::images::{self, Pictured};
 use super::ledger::Ledger;
@@ -43,6 +46,31 @@ pub struct Deps {
     pub price: Option<Price>,
     /// Where pages come from.
     pub research: Arc<Research>,
+    /// What requests share that do not forbid it.
+    pub sharing: Option<Sharing>,
+}
+
+/// What jobs share with each other, on all workers of a store.
+#[derive(Clone)]
+pub struct Sharing {
+    /// Where it is kept.
+    pub cache: Arc<dyn Cache>,
+    /// Where the model is: the same name elsewhere may be another one.
+    pub endpoint: String,
+    /// How long an answer is kept.
+    pub llm_keep: Duration,
+    /// The research that takes pages from the cache.
+    pub research: Arc<Research>,
+}
+
+impl Sharing {
+    /// A tenant's answers are no other's: what they ask for is theirs alone.
+    pub(crate) fn llm(&self, llm: Arc<dyn Llm>, tenant: &str) -> Arc<dyn Llm> {
+        let prompts = prompts::ALL.map(Prompt::version);
+        let scope = [&[tenant, &self.endpoint, VERSION][..], &prompts].concat();
+        let cache = self.cache.clone();
+        Arc::new(Cached::new(llm, cache, &scope, self.llm_keep))
+    }
 }
 
 /// Runs `script.generate`.
@@ -97,7 +125,13 @@ impl Run {
         context: Context,
         request: ScriptRequest,
     ) -> Result<Self, Failure> {
-        let llm = model(deps, request.mode)?;
+        let sharing = deps.sharing.as_ref().filter(|_| request.cache);
+        let tenant = context.job().tenant.clone();
+        let shared = |llm| match sharing {
+            Some(sharing) => sharing.llm(llm, &tenant),
+            None => llm,
+        };
+        let llm = model(deps, request.mode)?.map(shared);
         // What costs nothing needs no price.
         let max_cost_usd = request.budget.max_cost_usd.filter(|_| llm.is_some());
         let budget = Budget {
@@ -110,7 +144,9 @@ impl Run {
             request,
             vision: llm.as_ref().and(deps.vision.clone()),
             llm,
-            research: deps.research.clone(),
+            research: sharing
+                .map_or(&deps.research, |sharing| &sharing.research)
+                .clone(),
         })
     }
 
@@ -373,7 +409,7 @@ impl Run {
             status: parts.status(),
             created_at: self.context.now(),
             generator: parts.generator,
-            prompts: (parts.usage.calls > 0).then(prompt::versions),
+            prompts: (parts.usage.calls + parts.usage.cache_hits > 0).then(prompt::versions),
             corpus: parts.dossier.corpus,
             degraded: parts.degraded,
             low_evidence: needs_two && sites(&parts.dossier) < 2,

@@ -654,6 +654,9 @@ fn once() -> u32 {
 pub struct Usage {
     /// Calls to a language model.
     pub calls: u32,
+    /// Answers of a model that came from the cache, without a call.
+    #[serde(default)]
+    pub cache_hits: u32,
     /// Prompt tokens.
     pub prompt_tokens: Option<u64>,
     /// Completion tokens.

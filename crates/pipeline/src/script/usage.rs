@@ -37,7 +37,12 @@ impl Usage {
     /// The sum of steps. Without a call the cost is known to be nothing; with
     /// one it is unknown unless a price is set. `estimated` calls did not say
     /// what they used.
-    pub(super) fn total(by_step: Vec<StepUsage>, priced: bool, estimated: usize) -> Self {
+    pub(super) fn total(
+        by_step: Vec<StepUsage>,
+        priced: bool,
+        estimated: usize,
+        cache_hits: u32,
+    ) -> Self {
         let mut all = StepUsage::of("");
         for step in &by_step {
             let tokens = TokenUsage {
@@ -48,6 +53,7 @@ impl Usage {
             all.add(step.calls, tokens, step.cost_usd);
         }
         let note = match (all.calls, priced, estimated) {
+            (0, ..) if cache_hits > 0 => Some("every answer came from the cache".to_owned()),
             (0, ..) => Some("no LLM used".to_owned()),
             (_, false, _) => Some("no price is set for this model".to_owned()),
             (_, true, 0) => None,
@@ -55,6 +61,7 @@ impl Usage {
         };
         Self {
             calls: all.calls,
+            cache_hits,
             prompt_tokens: all.prompt_tokens,
             completion_tokens: all.completion_tokens,
             cached_tokens: all.cached_tokens,

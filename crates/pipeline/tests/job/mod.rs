@@ -25,6 +25,7 @@ pub(crate) fn offline() -> ScriptHandler {
         vision: None,
         price: None,
         research: Arc::new(Research::sample()),
+        sharing: None,
     })
 }
 
@@ -46,6 +47,7 @@ pub(crate) fn with_price(stand_in: &StandIn, price: Option<Price>) -> ScriptHand
         vision: None,
         price,
         research: Arc::new(Research::sample()),
+        sharing: None,
     })
 }
 

@@ -32,6 +32,7 @@ fn offline() -> Deps {
         vision: None,
         price: None,
         research: Arc::new(Research::sample()),
+        sharing: None,
     }
 }
 

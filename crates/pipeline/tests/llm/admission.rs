@@ -119,8 +119,9 @@ async fn a_dropped_call_is_settled_with_its_estimate() {
     });
     let limiter = memory();
     let model = process(provider.url(), limiter.clone(), places(1), "a");
+    let asked = ask("hello");
     tokio::select! {
-        _ = model.complete(&ask("hello")) => panic!("silence is no answer"),
+        _ = model.complete(&asked) => panic!("silence is no answer"),
         arrived = arrivals.recv() => arrived.unwrap(),
     }
     let stands = until(&limiter, |stands| stands.totals.settled == 1).await;

@@ -4,6 +4,8 @@
 //! `tests/run` installs the browser and fetches Mermaid; without
 //! `LOVAGE_TEST_MERMAID` these tests say so and pass.
 
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+
 mod report;
 mod viewer;
 
@@ -101,4 +103,21 @@ async fn titles_that_are_markup_stay_text_and_run_nothing() {
     }
     assert_eq!(viewer.strangers().await, Vec::<String>::new());
     assert_eq!(viewer.browser.console().await, Vec::<String>::new());
+}
+
+#[tokio::test]
+async fn what_a_careless_report_would_do_is_seen() {
+    let Some(viewer) = Viewer::start().await else {
+        return;
+    };
+    let report = "# x\n\n[x](javascript:window.pwned=1) ![x](http://evil.example/p.png)\n\n\
+        | a |\n|---|\n| b |\n\n```mermaid\ntimeline\n  a : b\n```\n";
+    let shown = viewer.show(report).await;
+    assert_eq!(shown["strange"].as_array().unwrap().len(), 2, "{shown}");
+    assert_eq!(viewer.strangers().await, ["http://evil.example/p.png"]);
+    let console = viewer.browser.console().await;
+    assert!(console[0].contains("evil.example"), "{console:?}");
+
+    let broken = viewer.show(&report.replace("timeline", "timelines")).await;
+    assert!(broken["error"].is_string(), "{broken}");
 }

@@ -31,7 +31,7 @@ const LOOK: &str = r#"
         error: document.querySelector("figure").dataset.error ?? (document.querySelector(".error-icon, .error-text") && "drawn"),
         boxes: all("figure svg .timeline-node").length,
         spilt: all("figure svg .timeline-node").filter(spills).map(text),
-        timeline: [...svg.querySelectorAll("text")].map(text).join(" ").replace(/\s/g, ""),
+        timeline: [...(svg?.querySelectorAll("text") ?? [])].map(text).join(" ").replace(/\s/g, ""),
         links: all("main a").map((link) => link.href),
         tables: tables.map((table) => [table.rows.length, table.rows[0].cells.length]),
         rows: [...tables[0].tBodies[0].rows].map(cells),

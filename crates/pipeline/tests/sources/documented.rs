@@ -193,6 +193,24 @@ async fn what_is_posted_is_as_documented() {
     }
 }
 
+#[test]
+fn the_page_about_sources_lists_each() {
+    let page = include_str!("../../../../docs/sources.md");
+    for spec in SOURCES {
+        let keys: Vec<String> = spec.keys.iter().map(|key| format!("`{key}`")).collect();
+        let keys = if keys.is_empty() {
+            "–".to_owned()
+        } else {
+            keys.join(", ")
+        };
+        let row = format!(
+            "| `{}` | {keys} | {} | {} |\n",
+            spec.name, spec.gives, spec.traps
+        );
+        assert!(page.contains(&row), "docs/sources.md lacks the line\n{row}");
+    }
+}
+
 #[tokio::test]
 async fn a_key_goes_where_it_is_documented_and_nowhere_else() {
     let bearer = format!("Bearer {KEY}");

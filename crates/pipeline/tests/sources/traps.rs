@@ -176,6 +176,11 @@ fn at_any() -> Vec<Trap> {
             Err("answered with http status 403: key *** is unknown"),
         ),
         (
+            "newsapi",
+            json(&format!(r#"{{"status": "error", "message": "{KEY}?"}}"#)),
+            Err("says: ***?"),
+        ),
+        (
             "brave",
             Canned::of(500, "text/html", ""),
             Err("answered with http status 500"),

@@ -1,9 +1,11 @@
 //! A whole run of the recipe, and what it rested on.
 
+#![allow(dead_code, reason = "not every test file needs all of it")]
+
 use std::sync::Arc;
 use std::time::Duration;
 
-use lovage_pipeline::llm::{Llm, OpenAi, OpenAiConfig, RetryPolicy};
+use lovage_pipeline::llm::{Llm, OpenAi, OpenAiConfig, Price, RetryPolicy};
 use lovage_pipeline::news::Research;
 use lovage_pipeline::script::types::{Dossier, ScriptResult};
 use lovage_pipeline::script::{Deps, ScriptHandler};
@@ -16,6 +18,13 @@ use tokio::sync::Semaphore;
 
 /// The key of the model; it must stand nowhere but in a header.
 pub(crate) const KEY: &str = "sk-sentinel-4711";
+
+/// What the model costs.
+pub(crate) const PRICE: Price = Price {
+    input: 2.0,
+    output: 8.0,
+    cached: None,
+};
 
 /// What a run came to.
 pub(crate) struct Run {
@@ -52,8 +61,9 @@ pub(crate) async fn run(
     let handler = ScriptHandler::new(Deps {
         llm,
         vision: None,
-        price: None,
+        price: Some(PRICE),
         research: Arc::new(research),
+        sharing: None,
     });
     let journal = Arc::new(MemoryJournal::default());
     let result = handler.run(journal.attempt(attempt, input)).await?;

@@ -22,7 +22,9 @@ pub(super) fn draw(points: &[FanOutPoint]) -> Option<String> {
     let times = points
         .iter()
         .flat_map(|point| [point.side_by_side_s, point.one_by_one_s]);
-    let most = times.fold(0.0, f64::max).ceil().max(1.0);
+    // Whole seconds at every line of the grid.
+    let lines = GRID as f64;
+    let most = (times.fold(0.0, f64::max) / lines).ceil().max(1.0) * lines;
     let mut svg = begin(BOTTOM);
     let _ = writeln!(
         svg,
@@ -79,7 +81,7 @@ fn grid(svg: &mut String, most: f64) {
         let y = height(share);
         let _ = writeln!(
             svg,
-            "<path class=\"grid\" d=\"M{LEFT} {y:.1}H{RIGHT}\"/><text class=\"end\" x=\"{:.1}\" y=\"{:.1}\">{:.1}</text>",
+            "<path class=\"grid\" d=\"M{LEFT} {y:.1}H{RIGHT}\"/><text class=\"end\" x=\"{:.1}\" y=\"{:.1}\">{}</text>",
             LEFT - 8.0,
             y + 4.0,
             most * share

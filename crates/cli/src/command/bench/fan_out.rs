@@ -5,11 +5,12 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
-use jiff::Timestamp;
 use lovage_core::broker::Broker;
 use lovage_core::id::JobId;
 use lovage_core::job::NewJob;
+use lovage_core::limits;
 use lovage_core::payload::Payload;
+use lovage_core::status::Status;
 use lovage_pipeline::llm::OpenAi;
 use lovage_workflow::{Context, Failure, Handler, Handlers};
 
@@ -167,22 +168,38 @@ fn add(what: String, overheads: &[f64], report: &mut Report) {
 /// Enqueues a job of each kind at once. Gives the seconds from then to the end
 /// of each, as the store knows them, and to the end of the last.
 async fn together(broker: &dyn Broker, kinds: &[String]) -> Result<(Vec<f64>, f64), Exit> {
-    let before = load::finished(broker).await?;
     let jobs: Vec<NewJob> = kinds
         .iter()
         .map(|kind| load::job(kind, SMALL_BYTES))
         .collect();
     let ids: Vec<JobId> = jobs.iter().map(|job| job.id).collect();
     broker.enqueue(jobs, false).await.map_err(failed)?;
-    load::succeeded(broker, before + kinds.len()).await?;
     let mut seconds = Vec::with_capacity(ids.len());
     for id in ids {
-        let job = broker.get(&id).await.map_err(failed)?;
-        let times = job.and_then(|job| Some((job.created_at, job.finished_at?)));
-        let (created, finished): (Timestamp, Timestamp) =
-            times.ok_or_else(|| Exit::new(exit::ERROR, "a finished job is gone"))?;
-        seconds.push(finished.duration_since(created).as_secs_f64());
+        seconds.push(lasted(broker, &id).await?);
     }
     let last = seconds.iter().copied().fold(0.0, f64::max);
     Ok((seconds, last))
+}
+
+/// Waits for the end of a job, and gives the seconds it took. It is listened to:
+/// looking again and again would be a load of its own.
+async fn lasted(broker: &dyn Broker, id: &JobId) -> Result<f64, Exit> {
+    let gone = || Exit::new(exit::ERROR, format!("job {id} is gone"));
+    let mut after = 0;
+    loop {
+        let page = broker.events(id, after, limits::EVENT_PAGE_MAX, limits::WAIT_MAX);
+        let page = page.await.map_err(failed)?.ok_or_else(gone)?;
+        after = page.events.last().map_or(after, |event| event.seq);
+        if page.ended {
+            break;
+        }
+    }
+    let job = broker.get(id).await.map_err(failed)?.ok_or_else(gone)?;
+    let times = job.finished_at.filter(|_| job.status == Status::Succeeded);
+    let finished = times.ok_or_else(|| {
+        let why = job.error.map_or_else(String::new, |error| error.message);
+        Exit::new(exit::ERROR, format!("job {id} did not succeed: {why}"))
+    })?;
+    Ok(finished.duration_since(job.created_at).as_secs_f64())
 }

@@ -88,13 +88,6 @@ pub(super) async fn succeeded(broker: &dyn Broker, count: usize) -> Result<(), E
     counted(broker, count, |stats| stats.succeeded_total).await
 }
 
-/// How many jobs have succeeded since the queue was made.
-pub(super) async fn finished(broker: &dyn Broker) -> Result<usize, Exit> {
-    let stats = broker.stats().await.map_err(failed)?;
-    let stats = stats.iter().find(|one| one.queue == QueueName::default());
-    Ok(stats.map_or(0, |stats| stats.succeeded_total as usize))
-}
-
 /// Waits until `count` jobs run at once.
 pub(super) async fn running(broker: &dyn Broker, count: usize) -> Result<(), Exit> {
     counted(broker, count, |stats| stats.running).await

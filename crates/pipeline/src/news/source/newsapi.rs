@@ -3,7 +3,6 @@
 use serde::Deserialize;
 
 use super::service::{Found, Service, SourceSpec, entries};
-use super::text::complaint;
 use super::{Finds, Query, SearchError};
 use crate::net::{Request, Want};
 
@@ -53,10 +52,8 @@ async fn search(service: &Service, query: &Query) -> Result<Finds, SearchError> 
     };
     let answer = service.json(request, query).await?;
     if answer["status"] == "error" {
-        let why = answer["message"].as_str().and_then(complaint);
-        return Err(SearchError::Complaint(
-            why.unwrap_or_else(|| "error".to_owned()),
-        ));
+        let why = answer["message"].as_str().unwrap_or("error");
+        return Err(SearchError::Complaint(service.complaint(why)));
     }
     let articles: Vec<Article> = entries(&answer, "articles")?;
     let there = articles

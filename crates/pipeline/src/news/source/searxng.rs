@@ -27,7 +27,7 @@ struct Item {
 async fn search(service: &Service, query: &Query) -> Result<Finds, SearchError> {
     let range = match query.days() {
         ..=1 => "day",
-        ..=31 => "month",
+        2..=31 => "month",
         _ => "year",
     };
     let pairs = [

@@ -120,8 +120,8 @@ impl Service {
     }
 
     /// Asks for a JSON document.
-    pub(super) async fn json(&self, request: Request, now: &Query) -> Result<Value, SearchError> {
-        let page = self.ask(request, now).await?;
+    pub(super) async fn json(&self, request: Request, query: &Query) -> Result<Value, SearchError> {
+        let page = self.ask(request, query).await?;
         let body = page.body.clone();
         let read = tokio::task::spawn_blocking(move || read_json(&body));
         let read = read
@@ -129,20 +129,24 @@ impl Service {
             .map_err(|error| SearchError::Invalid(error.to_string()))?;
         read.map_err(|error| match error {
             // Some services tell errors as text, with a status of success.
-            NotJson::Text(text) => SearchError::Complaint(self.masked(&text)),
+            NotJson::Text(text) => SearchError::Complaint(self.complaint(&text)),
             NotJson::Broken(why) => SearchError::Invalid(why),
         })
     }
 
     /// The same, or the answer of a while ago.
-    pub(super) async fn json_kept(&self, url: Url, now: &Query) -> Result<Arc<Value>, SearchError> {
+    pub(super) async fn json_kept(
+        &self,
+        url: Url,
+        query: &Query,
+    ) -> Result<Arc<Value>, SearchError> {
         let mut kept = self.kept.lock().await;
         let known = kept.iter().find(|one| one.url == url);
         if let Some(known) = known.filter(|one| Instant::now() < one.until) {
             return Ok(Arc::clone(&known.answer));
         }
         let request = Request::get(url.clone(), Want::Answer);
-        let answer = Arc::new(self.json(request, now).await?);
+        let answer = Arc::new(self.json(request, query).await?);
         kept.retain(|one| one.url != url && Instant::now() < one.until);
         if kept.len() == ANSWERS_KEPT {
             kept.remove(0);
@@ -171,18 +175,15 @@ impl Service {
             return Ok(page);
         }
         Err(match said(&page.body) {
-            Some(text) => SearchError::Refused(page.status, self.masked(&text)),
+            Some(text) => SearchError::Refused(page.status, self.complaint(&text)),
             None => SearchError::Status(page.status),
         })
     }
 
-    /// What it said, without our keys: some services repeat them.
-    fn masked(&self, text: &str) -> String {
-        let keys = self.settings.keys.iter().map(Secret::expose);
-        let shown = keys
-            .filter(|key| !key.is_empty())
-            .fold(text.to_owned(), |text, key| text.replace(key, "***"));
-        complaint(&shown).unwrap_or_else(|| "nothing that can be read".to_owned())
+    /// What it complains of, as it may be shown.
+    pub(super) fn complaint(&self, text: &str) -> String {
+        complaint(text, &self.settings.keys)
+            .unwrap_or_else(|| "nothing that can be read".to_owned())
     }
 
     /// A hit of this service; `None` without a headline or a web address.
@@ -285,7 +286,7 @@ fn read_json(body: &Bytes) -> Result<Value, NotJson> {
 fn said(body: &[u8]) -> Option<String> {
     let text = String::from_utf8_lossy(body);
     let Ok(value) = serde_json::from_str::<Value>(&text) else {
-        return complaint(&text);
+        return plain(&text);
     };
     [
         "/message",

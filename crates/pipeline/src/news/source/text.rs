@@ -3,6 +3,7 @@
 use dom_query::Document;
 
 use crate::news::article::squeezed;
+use crate::secret::Secret;
 
 /// Characters of a service's complaint that are told on.
 const COMPLAINT_CHARS_MAX: usize = 160;
@@ -17,9 +18,13 @@ pub(super) fn plain(text: &str) -> Option<String> {
     }
 }
 
-/// What a service complains of, in one line.
-pub(super) fn complaint(text: &str) -> Option<String> {
-    let text = plain(text)?;
+/// What a service complains of, in one line, without our keys: some services
+/// repeat them. They go before anything is cut, or a part of one would stay.
+pub(super) fn complaint(text: &str, keys: &[Secret]) -> Option<String> {
+    let keys = keys.iter().map(Secret::expose);
+    let text = keys
+        .filter(|key| !key.is_empty())
+        .fold(plain(text)?, |text, key| text.replace(key, "***"));
     let clean = text.chars().filter(|c| !c.is_control());
     let cut: String = clean.take(COMPLAINT_CHARS_MAX).collect();
     (!cut.is_empty()).then_some(cut)
@@ -69,6 +74,20 @@ mod tests {
         ] {
             assert_eq!(plain(text).as_deref(), expected, "{text}");
         }
+    }
+
+    #[test]
+    fn a_complaint_is_one_short_line_without_keys() {
+        let keys = [Secret::new("hunter2"), Secret::new("")];
+        let told = |text: &str| complaint(text, &keys);
+        assert_eq!(
+            told("no\n<i>such</i> key: hun<b>ter2</b>\u{7}"),
+            Some("no such key: ***".to_owned())
+        );
+        let long = told(&format!("{}hunter2", "x".repeat(157))).unwrap();
+        assert!(long.ends_with("x***"), "{long}");
+        assert_eq!(told(&"y".repeat(500)).map(|text| text.len()), Some(160));
+        assert_eq!(told(" \n"), None);
     }
 
     #[test]

@@ -12,7 +12,6 @@ use serde_json::Value;
 
 use super::listing::Listing;
 use super::service::{Found, Service, SourceSpec};
-use super::text::complaint;
 use super::{Finds, Hit, Query, SearchError};
 
 /// Days that are read, newest first; each is a request.
@@ -74,9 +73,7 @@ async fn page(
         .await?;
     match answer["error"]["code"].as_str() {
         Some("missingtitle") => Ok(None),
-        Some(code) => Err(SearchError::Complaint(
-            complaint(code).unwrap_or_else(|| "error".to_owned()),
-        )),
+        Some(code) => Err(SearchError::Complaint(service.complaint(code))),
         None if answer["parse"]["text"].is_string() => Ok(Some(answer)),
         None => Err(SearchError::Invalid("no text in the answer".to_owned())),
     }
