@@ -77,9 +77,9 @@ async fn search(service: &Service, query: &Query) -> Result<Finds, SearchError> 
 /// A day, a week or a month by name; anything longer by its dates.
 fn freshness(query: &Query) -> String {
     match query.days() {
-        ..=1 => "pd".to_owned(),
-        ..=7 => "pw".to_owned(),
-        ..=31 => "pm".to_owned(),
+        0..=1 => "pd".to_owned(),
+        2..=7 => "pw".to_owned(),
+        8..=31 => "pm".to_owned(),
         _ => {
             let day = |time: jiff::Timestamp| time.strftime("%Y-%m-%d").to_string();
             format!("{}to{}", day(query.oldest()), day(query.now))

@@ -26,8 +26,8 @@ struct Item {
 
 async fn search(service: &Service, query: &Query) -> Result<Finds, SearchError> {
     let range = match query.days() {
-        ..=1 => "day",
-        ..=31 => "month",
+        0..=1 => "day",
+        2..=31 => "month",
         _ => "year",
     };
     let pairs = [

@@ -32,10 +32,10 @@ async fn search(service: &Service, query: &Query) -> Result<Finds, SearchError> 
         ("us", "en")
     };
     let range = match query.since.hours() {
-        ..=1 => "h",
-        ..=24 => "d",
-        ..=168 => "w",
-        ..=744 => "m",
+        0..=1 => "h",
+        2..=24 => "d",
+        25..=168 => "w",
+        169..=744 => "m",
         _ => "y",
     };
     let body = json!({ "q": query.q, "gl": country, "hl": lang, "tbs": format!("qdr:{range}") });
