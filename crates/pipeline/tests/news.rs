@@ -82,8 +82,8 @@ async fn run_watched(
         queries: &queries(topic),
         seed_urls: seeds,
         max_sources,
-        // The oldest page of the sample is older than a week.
-        since: Since::try_from("30d".to_owned()).unwrap(),
+        // The sample is read as if it were live, too, where pages can be too old.
+        since: Since::try_from("90d".to_owned()).unwrap(),
         domains: &Domains::default(),
         now: now(),
     };
