@@ -48,7 +48,8 @@ async fn used() -> Server {
             let settle = CallSettle { lease, used, end };
             server.store.clock.advance(Duration::from_millis(1));
             server.limiter.settle(&settle).await.unwrap();
-            server.store.clock.advance(Duration::from_secs(7));
+            // Past the cool-down, until the buckets are full again.
+            server.store.clock.advance(Duration::from_secs(60));
         }
     }
     server
