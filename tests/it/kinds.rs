@@ -275,8 +275,8 @@ async fn a_kind_of_ones_own_is_one_folder_and_one_line() {
         llm: None,
         vision: None,
         price: None,
-        research: Arc::new(Research::sample()),
         sharing: None,
+        research: Arc::new(Research::sample()),
     };
     let config = WorkerConfig::new(vec![QueueName::default()], 4);
     let worker = Worker::new(

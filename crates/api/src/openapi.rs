@@ -1,5 +1,6 @@
 //! The description of the interface, made from its routes and types.
 
+use lovage_client::wire::{EstimateView, NoResult, StepEstimateView};
 use std::collections::{BTreeMap, BTreeSet};
 
 use utoipa::OpenApi;
@@ -91,7 +92,7 @@ fn parameter(option: &OptionSpec, takers: &BTreeSet<&str>) -> Parameter {
 pub(crate) fn routes() -> OpenApiRouter<State> {
     /// Shapes that only a description refers to.
     #[derive(OpenApi)]
-    #[openapi(components(schemas(lovage_client::wire::NoResult)))]
+    #[openapi(components(schemas(NoResult, EstimateView, StepEstimateView)))]
     struct Shapes;
 
     let license = LicenseBuilder::new()

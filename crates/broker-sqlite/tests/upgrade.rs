@@ -163,7 +163,8 @@ fn ended(job: &Job, outcome: &Outcome, now: Timestamp) -> Job {
 
 #[tokio::test]
 async fn calls_are_admitted_on_an_older_file() {
-    let broker = OldStore::new().open().await;
+    let old = OldStore::new();
+    let broker = old.open().await;
     assert!(broker.limits().await.unwrap().is_empty());
     let ask = Ask {
         name: LimitName::new("openai", "gpt-test", "0"),

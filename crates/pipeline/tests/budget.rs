@@ -38,11 +38,12 @@ fn warns(result: &ScriptResult, code: &str) -> bool {
 /// What a job without limits spends in all, and on its plan alone.
 async fn unlimited(stand_in: &StandIn) -> (u64, u64) {
     let whole = run(&with_model(stand_in), &Arc::default(), &input(json!({}))).await;
-    let whole = whole.unwrap();
+    let whole = whole.expect("nothing is in its way");
     let plan = &whole.usage.by_step[0];
     (
         spent(&whole),
-        plan.prompt_tokens.unwrap() + plan.completion_tokens.unwrap(),
+        plan.prompt_tokens.expect("the stand-in counts")
+            + plan.completion_tokens.expect("the stand-in counts"),
     )
 }
 

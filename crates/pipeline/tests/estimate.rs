@@ -12,9 +12,10 @@ use lovage_workflow::Estimate;
 use serde_json::{Value, json};
 
 fn estimate(kinds: &Kinds, kind: &str, input: &Value) -> Estimate {
-    let spec = &kinds.get(kind).unwrap().spec;
-    (spec.check)(input).unwrap();
-    (spec.estimate.as_ref().unwrap())(input)
+    let spec = &kinds.get(kind).expect("the kind is one of ours").spec;
+    (spec.check)(input).expect("the input is valid");
+    let estimate = spec.estimate.as_ref().expect("the kind estimates");
+    estimate(input)
 }
 
 #[test]

@@ -11,7 +11,7 @@ use std::sync::{Arc, Mutex};
 
 use async_trait::async_trait;
 use lovage_pipeline::net::{Fetch, FetchError, Page, Request};
-use lovage_pipeline::news::Research;
+use lovage_pipeline::news::{FeedSource, Research};
 use lovage_pipeline::render::{Dialect, chat, graph, markdown};
 use lovage_pipeline::script::types::{Origin, ResultStatus, ScriptResult};
 use lovage_tests::llm::{Answer, Received, StandIn};
@@ -257,10 +257,8 @@ impl Web {
         let summary = escaped(self.order_at(Place::FeedSummary));
         format!(
             "<?xml version=\"1.0\"?><rss version=\"2.0\"><channel><title>Evil</title>\
-             <item><title>{title}</title><link>{EVIL}</link><description>Lumen Bay tidal battery. {summary}</description>\
-             <pubDate>Tue, 17 Nov 2026 08:05:00 GMT</pubDate></item>\
-             <item><title>Tidal battery of Lumen Bay and its cost</title><link>{HONEST}</link>\
-             <pubDate>Wed, 18 Nov 2026 08:05:00 GMT</pubDate></item></channel></rss>"
+             <item><title>{title}</title><link>{EVIL}</link><description>Lumen Bay tidal battery. {summary}</description></item>\
+             <item><title>Tidal battery of Lumen Bay and its cost</title><link>{HONEST}</link></item></channel></rss>"
         )
     }
 
@@ -339,6 +337,7 @@ impl Fetch for Web {
             etag: None,
             last_modified: None,
             retry_after: None,
+            cache_control: None,
             body: body.into(),
         })
     }
@@ -359,7 +358,8 @@ async fn case(place: Place, name: &str, order: &str) -> Case {
     let web = Arc::new(Web::new(place, order));
     let fetch = Arc::clone(&web) as Arc<dyn Fetch>;
     let feed = Url::parse(FEED).unwrap();
-    let research = Research::live(vec![feed], fetch).with_host_gap(std::time::Duration::ZERO);
+    let source = Arc::new(FeedSource::new(feed, Arc::clone(&fetch)));
+    let research = Research::live(vec![source], fetch).with_host_gap(std::time::Duration::ZERO);
     let topic = match place {
         Place::Topic => format!("{TOPIC} {order}"),
         _ => TOPIC.to_owned(),
@@ -551,6 +551,7 @@ impl Case {
             self.expect(found, "a section of its own", &section.heading, wrong);
         }
         let sources: BTreeSet<&str> = result.sources.iter().map(|one| one.id.as_str()).collect();
+        let marked = regex::Regex::new(r"<[A-Za-z/!?]").unwrap();
         for line in result.script.lines() {
             let known = line
                 .cites
@@ -560,7 +561,6 @@ impl Case {
             let one_line = !line.text.contains(char::is_control);
             self.expect(one_line, "control characters", &line.text, wrong);
             if line.origin == Origin::Llm {
-                let marked = regex::Regex::new(r"<[A-Za-z/!?]").unwrap();
                 let hidden = ['\u{202e}', '\u{200b}', '\u{2066}'];
                 let plain = !marked.is_match(&line.text) && !line.text.contains(hidden);
                 self.expect(plain, "markup in a line", &line.text, wrong);

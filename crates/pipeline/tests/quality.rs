@@ -364,6 +364,10 @@ async fn sentences_with_wrong_numbers_are_flagged() {
         if !request["response_format"].is_null() {
             return Answer::says(&text, request);
         }
+        // Asked for the flagged sentences anew, it declines: they stay.
+        if request["messages"].to_string().contains("SENTENCES") {
+            return refusal(400, "content_filter", "declined");
+        }
         let lines = text.lines().map(|line| match line.rsplit_once(" [") {
             Some((sentence, mark)) => format!("{} [{mark}", wrong_numbers(sentence)),
             None => line.to_owned(),

@@ -1,6 +1,8 @@
 //! The renderings of one fixed result. `LOVAGE_GOLDEN=write` rewrites the
 //! golden files; the difference is for review.
 
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+
 use std::fs;
 use std::path::Path;
 

@@ -9,7 +9,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use lovage_pipeline::llm::{
     Cached, ChatRequest, ChatResponse, Llm, LlmError, LlmErrorKind, Message, Metered, Picture,
-    Role, Sink, TokenUsage,
+    Queued, Role, Sink, TokenUsage,
 };
 use lovage_pipeline::net::{CachedFetch, Fetch, FetchError, Page, Request, Validators, Want};
 use lovage_tests::cache::MemoryCache;
@@ -74,6 +74,7 @@ impl Llm for Model {
             },
             model: Some("numbers-1".to_owned()),
             calls: 1,
+            queued: Queued::default(),
         })
     }
 

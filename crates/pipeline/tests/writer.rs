@@ -1,6 +1,8 @@
 //! The streamed writer: what it keeps, what it goes on from, what it tells, and
 //! what becomes of sentences that no source carries.
 
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+
 mod job;
 
 use std::sync::Arc;

@@ -34,9 +34,12 @@ enum Order {
     After(String),
 }
 
+/// Makes an order of what follows its words.
+type Reading = fn(String) -> Order;
+
 /// The words of each order; what follows them, up to the end of the sentence
 /// or line, is its argument.
-const PHRASES: [(&str, fn(String) -> Order); 12] = [
+const PHRASES: [(&str, Reading); 12] = [
     ("add a link to ", |to| Order::Link(word(&to))),
     ("add the image ", |at| Order::Image(word(&at))),
     ("add the html ", Order::Html),

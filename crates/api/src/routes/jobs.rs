@@ -6,7 +6,7 @@ use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use axum::{Json, http};
 use jiff::Timestamp;
-use lovage_client::wire::{EnqueueRequest, EstimateView, JobList, JobView, OnConflict, Problem};
+use lovage_client::wire::{EnqueueRequest, JobList, JobView, OnConflict, Problem};
 use lovage_core::broker::{CancelReply, Enqueued, RedriveReply};
 use lovage_core::clock;
 use lovage_core::id::JobId;
@@ -40,9 +40,7 @@ const LIMIT: usize = 50;
             ("Retry-After" = u32, description = "Seconds after which to poll"),
             ("Idempotency-Replayed" = Option<String>, description = "`true` when the key gave this answer before"),
         )),
-        (status = 200, description = "The unfinished job that holds the unique key (`on_conflict=return`); with `dry_run=true` the estimate", content(
-            (JobView = "application/json"), (EstimateView = "application/json"),
-        )),
+        (status = 200, body = JobView, description = "The unfinished job that holds the unique key (`on_conflict=return`); with `dry_run=true` an `EstimateView`"),
         (status = 400, body = Problem, content_type = "application/problem+json", description = "Not JSON, or not UTF-8"),
         (status = 409, body = Problem, content_type = "application/problem+json", description = "The unique key is held, or the id is taken; see `existing_job_id`"),
         (status = 413, body = Problem, content_type = "application/problem+json", description = "Body or input too large"),

@@ -315,7 +315,7 @@ async fn an_unknown_kind_is_refused_with_the_known_ones() {
         errors(&problem),
         [(
             "/kind",
-            "unknown kind \"script.genrate\"; known kinds are script.generate, test.panics"
+            "unknown kind \"script.genrate\"; known kinds are script.generate, test.odd, test.panics"
         )]
     );
 }

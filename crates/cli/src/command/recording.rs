@@ -2,10 +2,9 @@
 
 use std::path::Path;
 use std::sync::Arc;
-use std::time::Instant;
 
-use jiff::{SignedDuration, Timestamp};
-use lovage_core::clock::{Clock, to_millis};
+use jiff::Timestamp;
+use lovage_core::clock::Clock;
 use lovage_core::error::chain;
 use lovage_core::id::QueueName;
 use lovage_core::payload::Payload;
@@ -66,7 +65,7 @@ pub(super) struct Scene {
 }
 
 impl Scene {
-    /// In the world, and onto a tape.
+    /// In the world at one moment, and onto a tape.
     pub(super) async fn recorded(
         folder: &Path,
         settings: &Settings,
@@ -86,7 +85,7 @@ impl Scene {
         std::fs::write(folder.join(FILE), text).map_err(|error| Exit::because(&what, &error))?;
         Ok(Self {
             tape: Some(Arc::new(tape)),
-            clock: None,
+            clock: Some(Arc::new(Still(recording.now))),
         })
     }
 
@@ -97,10 +96,7 @@ impl Scene {
         let tape = tape.map_err(|error| unusable(&what, &error))?;
         Ok(Self {
             tape: Some(Arc::new(tape)),
-            clock: Some(Arc::new(Since {
-                start: recording.now,
-                begun: Instant::now(),
-            })),
+            clock: Some(Arc::new(Still(recording.now))),
         })
     }
 
@@ -146,15 +142,13 @@ fn unusable(what: &str, error: &dyn std::error::Error) -> Exit {
     Exit::new(exit::USAGE, format!("{what}: {}", chain(error)))
 }
 
-/// The time since a moment that is set.
-struct Since {
-    start: Timestamp,
-    begun: Instant,
-}
+/// A clock that stands still. A search asks for what is newer than some second,
+/// so a run that is to be played word for word knows one moment only. Its
+/// steps then take no time in the result, and no time off the job's deadline.
+struct Still(Timestamp);
 
-impl Clock for Since {
+impl Clock for Still {
     fn now(&self) -> Timestamp {
-        let since = SignedDuration::try_from(self.begun.elapsed()).unwrap_or(SignedDuration::MAX);
-        to_millis(self.start.saturating_add(since).unwrap_or(Timestamp::MAX))
+        self.0
     }
 }

@@ -27,7 +27,7 @@ pub struct TapedFetch {
 #[derive(Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 enum Outcome {
-    Page { head: Head, body: Body },
+    Page { head: Box<Head>, body: Body },
     Error(FetchError),
 }
 
@@ -71,7 +71,10 @@ impl TapedFetch {
             Ok(text) => Body::Text(text.to_owned()),
             Err(_) => Body::Base64(STANDARD.encode(&page.body)),
         };
-        Outcome::Page { head, body }
+        Outcome::Page {
+            head: Box::new(head),
+            body,
+        }
     }
 }
 

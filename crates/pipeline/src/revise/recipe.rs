@@ -47,6 +47,10 @@ impl Handler for ReviseHandler {
                 "a story can only be revised by a language model, and this worker has none: set llm.api_key",
             ));
         };
+        let llm = match self.0.sharing.as_ref().filter(|_| request.cache) {
+            Some(sharing) => sharing.llm(llm, &context.job().tenant),
+            None => llm,
+        };
         let ledger = Ledger::open(&context, request.budget, self.0.price).await?;
         let revision = Revision {
             language: request.language.resolve(&request.story),

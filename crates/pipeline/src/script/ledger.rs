@@ -267,8 +267,11 @@ impl Ledger {
         })
     }
 
-    /// What a call costs; unknown without a price.
+    /// What a call costs; unknown without a price, nothing where none was made.
     fn cost(&self, entry: &Entry) -> Option<f64> {
+        if entry.cached {
+            return Some(0.0);
+        }
         self.price.as_ref()?.cost(&entry.counted.into())
     }
 

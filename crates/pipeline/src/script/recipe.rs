@@ -65,7 +65,7 @@ pub struct Sharing {
 
 impl Sharing {
     /// A tenant's answers are no other's: what they ask for is theirs alone.
-    fn llm(&self, llm: Arc<dyn Llm>, tenant: &str) -> Arc<dyn Llm> {
+    pub(crate) fn llm(&self, llm: Arc<dyn Llm>, tenant: &str) -> Arc<dyn Llm> {
         let prompts = prompts::ALL.map(Prompt::version);
         let scope = [&[tenant, &self.endpoint, VERSION][..], &prompts].concat();
         let cache = self.cache.clone();

@@ -322,7 +322,8 @@ async fn a_later_attempt_fetches_and_looks_at_nothing_twice() {
                 .collect::<Vec<_>>()
         };
         assert_eq!(ids(&again), ids(&first));
-        assert_eq!(journal.load().await.unwrap().len(), steps.len());
+        let stored = journal.load().await.unwrap();
+        assert_eq!(stored.iter().filter(|one| one.step == "image").count(), 10);
     }
 }
 

@@ -108,6 +108,7 @@ fn page(url: &url::Url, content_type: &str, body: Vec<u8>) -> Page {
         etag: None,
         last_modified: None,
         retry_after: None,
+        cache_control: None,
         body: body.into(),
     }
 }
@@ -140,6 +141,7 @@ pub(crate) fn handler(door: &Arc<Door>, stand_in: Option<&StandIn>) -> ScriptHan
         llm,
         price: None,
         research: Arc::new(research.with_host_gap(Duration::ZERO)),
+        sharing: None,
     })
 }
 

@@ -150,7 +150,8 @@ async fn what_is_not_packed_as_it_says_is_a_network_error() {
 
 #[tokio::test]
 async fn a_length_that_is_wrong_is_not_believed() {
-    let cases: [(&str, &[u8], fn(&Result<Page, FetchError>) -> bool); 5] = [
+    type Expected = fn(&Result<Page, FetchError>) -> bool;
+    let cases: [(&str, &[u8], Expected); 5] = [
         // Less comes than was announced.
         ("content-length: 100\r\n", b"short", |got| {
             matches!(got, Err(FetchError::Network(_)))

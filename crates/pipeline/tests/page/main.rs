@@ -4,6 +4,8 @@
 //! `tests/run` installs the browser and fetches Mermaid; without
 //! `LOVAGE_TEST_MERMAID` these tests say so and pass.
 
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+
 mod report;
 mod viewer;
 

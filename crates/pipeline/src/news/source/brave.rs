@@ -77,7 +77,7 @@ async fn search(service: &Service, query: &Query) -> Result<Finds, SearchError> 
 /// A day, a week or a month by name; anything longer by its dates.
 fn freshness(query: &Query) -> String {
     match query.days() {
-        0..=1 => "pd".to_owned(),
+        ..=1 => "pd".to_owned(),
         2..=7 => "pw".to_owned(),
         8..=31 => "pm".to_owned(),
         _ => {

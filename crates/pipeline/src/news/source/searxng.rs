@@ -26,7 +26,7 @@ struct Item {
 
 async fn search(service: &Service, query: &Query) -> Result<Finds, SearchError> {
     let range = match query.days() {
-        0..=1 => "day",
+        ..=1 => "day",
         2..=31 => "month",
         _ => "year",
     };

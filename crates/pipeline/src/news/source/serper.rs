@@ -32,7 +32,7 @@ async fn search(service: &Service, query: &Query) -> Result<Finds, SearchError> 
         ("us", "en")
     };
     let range = match query.since.hours() {
-        0..=1 => "h",
+        ..=1 => "h",
         2..=24 => "d",
         25..=168 => "w",
         169..=744 => "m",
