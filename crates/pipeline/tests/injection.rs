@@ -26,8 +26,7 @@ const HONEST: &str = "https://honest.example/story";
 
 /// Where an order is put.
 ///
-/// An image that gives orders arrives as what the vision model said of it: a
-/// place of its own belongs here, filled by a stand-in that reads the image.
+/// Images that give orders are in `tests/image/job.rs`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Place {
     Topic,
