@@ -120,7 +120,7 @@ async fn a_job_is_enqueued_watched_waited_for_and_read() {
     let args = ["result", &id, "--format", "graph", "--for", "cytoscape"];
     let graph = shell.run(&args).await.expect(0);
     assert!(json(&graph)["elements"]["nodes"].is_array());
-    let refused = shell.run(&["result", &id, "--lines"]).await.expect(1);
+    let refused = shell.run(&["result", &id, "--lines"]).await.expect(2);
     let said = "expected with format graph or all only, got it with format json";
     assert!(refused.stderr.contains(said), "{}", refused.stderr);
 

@@ -237,6 +237,8 @@ fn with(llm: &StandIn, data: &TempDir, args: &[&str]) -> Program {
         .chain(args.iter().copied());
     Program::new(args)
         .env("LOVAGE__LLM__BASE_URL", llm.url())
+        // Its calls are told apart by step; images have their own tests.
+        .env("LOVAGE__LLM__VISION_MODEL", "off")
         .env("LOVAGE__STORE__LEASE_S", "3")
 }
 

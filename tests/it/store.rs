@@ -36,6 +36,8 @@ async fn two_processes_on_one_store_run_every_job_once() {
     let start = || {
         up(data.path())
             .env("LOVAGE__LLM__BASE_URL", llm.url())
+            // Its calls are told apart by step; images have their own tests.
+            .env("LOVAGE__LLM__VISION_MODEL", "off")
             .serve()
     };
     let (one, other) = tokio::join!(start(), start());

@@ -18,6 +18,20 @@ use lovage_tests::killed::{CASES, Case, Play};
 use lovage_tests::proxy::{Lost, RedisProxy};
 use lovage_tests::redis::RedisServer;
 
+/// Scripts of the contracts beside [`lovage_core::broker::Broker`], whose cases
+/// the suite does not have: what a lost reply leaves is a hold or an estimate
+/// that ends with its lease (`cache_conformance!`, `limiter_conformance!`).
+const OF_OTHER_CONTRACTS: [&str; 8] = [
+    "CACHE_FREE",
+    "CACHE_PUT",
+    "CACHE_RENEW",
+    "CACHE_TAKE",
+    "LIMITER_ACQUIRE",
+    "LIMITER_OBSERVE",
+    "LIMITER_SET",
+    "LIMITER_SETTLE",
+];
+
 /// Scripts that no verb's caller sends.
 const NOT_SENT_BY_CALLERS: [(&str, &str); 3] = [
     (
@@ -130,7 +144,8 @@ async fn a_lost_command_or_reply_changes_nothing_once_the_call_is_sent_again() {
         }
     }
     left.retain(|_, hash| !killed.contains(hash));
-    let excused: BTreeSet<&str> = NOT_SENT_BY_CALLERS.iter().map(|(name, _)| *name).collect();
+    let unsent = NOT_SENT_BY_CALLERS.iter().map(|(name, _)| *name);
+    let excused: BTreeSet<&str> = unsent.chain(OF_OTHER_CONTRACTS).collect();
     let left: BTreeSet<&str> = left.keys().map(String::as_str).collect();
     assert_eq!(
         left, excused,

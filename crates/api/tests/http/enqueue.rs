@@ -24,7 +24,7 @@ async fn an_accepted_job_is_answered_with_its_place_and_itself() {
     assert_eq!(job["state"], "queued");
     assert_eq!(
         job["waiting"],
-        json!({"reason": "queued", "signal": null, "until": null})
+        json!({"reason": "queued", "signal": null, "limit": null, "until": null})
     );
     assert_eq!(
         (&job["attempt"], &job["attempts_max"]),
