@@ -310,6 +310,8 @@ async fn processes_on_one_file_share_one_place() {
         Program::new(["up", "--listen", "127.0.0.1:0", "--data", data])
             .env("LOVAGE__LLM__BASE_URL", llm.url())
             .env("LOVAGE__LLM__CONCURRENCY_ALL", "1")
+            // Two calls a job, whatever its articles show.
+            .env("LOVAGE__LLM__VISION_MODEL", "off")
             .serve()
     };
     let (one, other) = tokio::join!(start(), start());
