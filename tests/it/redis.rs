@@ -11,7 +11,7 @@ use reqwest::StatusCode;
 use serde_json::{Value, json};
 
 use crate::audit::{Audit, audit};
-use crate::calls::{self, Step};
+use crate::calls::{self, Step, until_asked};
 use crate::history::{History, is, until_event};
 use crate::process::Program;
 use crate::system::System;
@@ -146,6 +146,8 @@ async fn outlives(trouble: &[&str], relief: &[&str], code: &str) {
         is(event, "step_started", "write")
     })
     .await;
+    // Two plans and a script: what is not under way waits for a store that can note it.
+    until_asked(&system.llm, 3).await;
 
     system.redis.command(trouble).await.unwrap();
     let body = json!({"kind": "script.generate", "input": {"topic": "too late"}});
