@@ -309,7 +309,7 @@ async fn a_flagged_sentence_is_asked_for_once_more() {
     );
     assert_eq!(result.status, ResultStatus::Ok);
     let steps: Vec<_> = result.timings.iter().map(|one| one.step.as_str()).collect();
-    assert_eq!(steps, ["plan", "research", "write", "review"]);
+    assert_eq!(steps, ["plan", "research", "write", "review", "images"]);
 
     let again = run(&with_model(&stand_in), &journal, &input).await.unwrap();
     assert_eq!(
