@@ -58,17 +58,22 @@ impl History {
     /// step began again after it had finished.
     #[track_caller]
     pub(crate) fn assert_nothing_finished_ran_again(&self) {
-        let seqs: Vec<u64> = self.0.iter().map(|event| event.seq).collect();
-        assert!(seqs.is_sorted_by(|a, b| a < b), "not increasing: {seqs:?}");
-        let last = self.0.iter().filter(|event| event.is_final());
-        assert_eq!(last.count(), 1, "one end: {self}");
-        assert!(self.0.last().is_some_and(|event| event.kind == "succeeded"));
+        self.assert_succeeded_once();
         for step in STEPS {
             assert_eq!(self.times("step_finished", step), 1, "{step}: {self}");
             let finished = self.0.iter().position(|e| is(e, "step_finished", step));
             let began = self.0.iter().rposition(|e| is(e, "step_started", step));
             assert!(began < finished, "{step} ran again: {self}");
         }
+    }
+
+    /// Events are in order, and the last one is the only end.
+    pub(crate) fn assert_succeeded_once(&self) {
+        let seqs: Vec<u64> = self.0.iter().map(|event| event.seq).collect();
+        assert!(seqs.is_sorted_by(|a, b| a < b), "not increasing: {seqs:?}");
+        let last = self.0.iter().filter(|event| event.is_final());
+        assert_eq!(last.count(), 1, "one end: {self}");
+        assert!(self.0.last().is_some_and(|event| event.kind == "succeeded"));
     }
 }
 

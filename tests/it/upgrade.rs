@@ -15,7 +15,7 @@ use serde_json::json;
 use tokio::time::{sleep, timeout};
 use uuid::Uuid;
 
-use crate::audit::{JOB_MAX, audit};
+use crate::audit::{JOB_MAX, Recipe, audit_over};
 use crate::calls;
 use crate::history::{History, attempt, until_event};
 use crate::process::binary;
@@ -78,13 +78,15 @@ async fn a_rolling_deploy_runs_every_job_once_and_each_version_takes_over_from_t
     last_old.running.signal(Signal::SIGTERM);
     last_old.running.end().await.expect(0);
 
-    let audit = audit(&system, &jobs).await;
+    let audit = audit_over(&system, &jobs, Recipe::Changed).await;
     let lost = planned.len()..=2 * SLOTS as usize;
     assert!(lost.contains(&audit.attempts_lost), "{audit:?}, {lost:?}");
     let calls = calls::by_topic(&system.llm);
     let taken_over = jobs.iter().filter(|job| planned.contains(&job.id));
     for job in taken_over {
-        assert_eq!(calls[&job.topic].plan, 1, "planned again: {job:?}");
+        // At most once by each version: its own plan is good for its workers.
+        let plans = calls[&job.topic].plan;
+        assert!((1..=2).contains(&plans), "{plans} plans: {job:?}");
     }
     let ended = ended_by(&system, &jobs).await;
     assert!(ended.is_subset(&old.union(&new).cloned().collect()));
