@@ -10,6 +10,7 @@ use crate::input;
 use crate::llm::Llm;
 use crate::prompts;
 use crate::script::Deps;
+use crate::script::desk::Drafted;
 use crate::script::fallback;
 use crate::script::ledger::Ledger;
 use crate::script::timed::{Done, step};
@@ -20,7 +21,7 @@ use super::diff::diff;
 use super::passage::passages;
 use super::prompt::{self, Passage};
 use super::request;
-use super::rewrite::{self, Rewritten};
+use super::rewrite;
 use super::types::{Asked, ReviseRequest, ReviseResult};
 
 /// Version of the recipe; part of every step's input.
@@ -131,7 +132,7 @@ impl Revision {
         .await
     }
 
-    async fn passed(&self, passage: &Passage<'_>, rewritten: Rewritten) -> Result<Passed, Failure> {
+    async fn passed(&self, passage: &Passage<'_>, rewritten: Drafted) -> Result<Passed, Failure> {
         let kept = match rewritten.failed {
             Some(error) => {
                 let on_failure = OnLlmFailure::Fail;

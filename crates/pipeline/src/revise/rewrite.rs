@@ -3,35 +3,18 @@
 //! An answer that breaks half way is gone on with from its last whole
 //! paragraph, in this attempt or in a later one.
 
-use std::sync::{Arc, Mutex, MutexGuard};
-use std::time::Duration;
+use std::sync::Arc;
 
-use futures_util::try_join;
-use lovage_workflow::{Context, Failure, Parts};
+use lovage_workflow::{Context, Failure};
 use serde::{Deserialize, Serialize};
-use serde_json::{Value, json};
-use tokio::sync::Notify;
-use tokio::time::{MissedTickBehavior, interval};
+use serde_json::json;
 
 use crate::llm::{ChatRequest, Llm, LlmError, LlmErrorKind, Message, Role, Sink};
+use crate::script::desk::{Desk, Drafted, Growing, Pending};
 
-/// Time between two batches of text: often enough to read along, seldom enough to be cheap.
-const BATCH: Duration = Duration::from_millis(100);
 /// How often an answer that broke or was cut is gone on with.
 const BREAKS_MAX: u32 = 2;
 const CUTS_MAX: u32 = 1;
-
-/// What came of a passage.
-pub(super) struct Rewritten {
-    pub(super) text: String,
-    /// Model that answered, as the provider names it; unknown where an earlier
-    /// attempt has all of it.
-    pub(super) model: Option<String>,
-    /// Whether it ends where the model reached its length limit.
-    pub(super) truncated: bool,
-    /// Why it stopped before its end.
-    pub(super) failed: Option<LlmError>,
-}
 
 /// Writes what earlier attempts with the same `input` have not. Events name the
 /// `passage` they are of; a `writer_reset` says how many characters of it stand.
@@ -45,20 +28,14 @@ pub(super) async fn run(
     input: &impl Serialize,
     asked: ChatRequest,
     passage: usize,
-) -> Result<Rewritten, Failure> {
+) -> Result<Drafted, Failure> {
     let (kept, parts) = context.parts::<Paragraphs>(super::STEP, input).await?;
-    let desk = Arc::new(Desk::new(passage, &kept));
+    let desk = Arc::new(Desk::new(Revised::new(passage, &kept)));
     if context.job().attempt > 1 || !kept.is_empty() {
-        desk.state().tell_reset();
+        desk.text().tell_reset();
     }
-    let writing = async {
-        let rewritten = desk.write(llm, asked).await;
-        desk.close();
-        Ok(rewritten)
-    };
-    // Side by side: the stream does not wait for the store.
-    let (rewritten, ()) = try_join!(writing, desk.keep(context, &parts))?;
-    Ok(rewritten)
+    desk.during(context, super::STEP, &parts, desk.write(llm, asked))
+        .await
 }
 
 /// Whole paragraphs, as they are kept.
@@ -73,14 +50,9 @@ struct Paragraphs {
     model: Option<String>,
 }
 
-/// Where the model's stream and the store meet.
-struct Desk {
-    state: Mutex<State>,
-    changed: Notify,
-}
-
+/// The passage under way.
 #[derive(Default)]
-struct State {
+struct Revised {
     passage: usize,
     text: String,
     /// Bytes of the text when the call under way began.
@@ -93,127 +65,27 @@ struct State {
     /// Whether it is kept that the text is whole.
     whole_kept: bool,
     model: Option<String>,
-    pending: Vec<(&'static str, Value)>,
-    closed: bool,
+    pending: Pending,
 }
 
-impl Desk {
+impl Revised {
     fn new(passage: usize, kept: &[Paragraphs]) -> Self {
-        let mut state = State {
+        let mut revised = Self {
             passage,
-            ..State::default()
+            ..Self::default()
         };
         for part in kept {
-            state.text.truncate(part.at);
-            state.text.push_str(&part.text);
-            state.whole = part.whole;
-            state.model.clone_from(&part.model);
+            revised.text.truncate(part.at);
+            revised.text.push_str(&part.text);
+            revised.whole = part.whole;
+            revised.model.clone_from(&part.model);
         }
-        state.kept = state.text.len();
-        state.stored = state.kept;
-        state.whole_kept = state.whole;
-        Self {
-            state: Mutex::new(state),
-            changed: Notify::new(),
-        }
+        revised.kept = revised.text.len();
+        revised.stored = revised.kept;
+        revised.whole_kept = revised.whole;
+        revised
     }
 
-    async fn write(self: &Arc<Self>, llm: &dyn Llm, asked: ChatRequest) -> Rewritten {
-        let (mut breaks, mut cuts) = (0, 0);
-        loop {
-            let Some(request) = self.state().begin(asked.clone()) else {
-                return self.end(false, None);
-            };
-            let error = match llm.stream(&request, self.clone()).await {
-                Ok(answer) => {
-                    let mut state = self.state();
-                    state.whole = true;
-                    state.model = answer.model;
-                    drop(state);
-                    return self.end(false, None);
-                }
-                Err(error) => error,
-            };
-            self.state().drop_line();
-            let cut = error.kind == LlmErrorKind::Truncated;
-            let broke = error.kind.is_passing() && error.partial.is_some();
-            if cut && cuts < CUTS_MAX {
-                cuts += 1;
-            } else if broke && breaks < BREAKS_MAX {
-                breaks += 1;
-            } else {
-                return self.end(cut, (!cut).then_some(error));
-            }
-        }
-    }
-
-    fn end(&self, truncated: bool, failed: Option<LlmError>) -> Rewritten {
-        let state = self.state();
-        Rewritten {
-            text: state.text.clone(),
-            model: state.model.clone(),
-            truncated,
-            failed,
-        }
-    }
-
-    fn close(&self) {
-        self.state().closed = true;
-        self.changed.notify_one();
-    }
-
-    /// Sends on what is written, and keeps each paragraph the moment it ends.
-    async fn keep(&self, context: &Context, parts: &Parts<Paragraphs>) -> Result<(), Failure> {
-        let mut tick = interval(BATCH);
-        tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
-        loop {
-            tokio::select! {
-                _ = tick.tick() => {}
-                () = self.changed.notified() => {}
-            }
-            let (part, events, closed) = {
-                let mut state = self.state();
-                (
-                    state.part(),
-                    std::mem::take(&mut state.pending),
-                    state.closed,
-                )
-            };
-            match part {
-                Some(part) => parts.keep(&part, super::STEP, &events).await?,
-                None => context.emit_all(super::STEP, &events).await?,
-            }
-            if closed {
-                return Ok(());
-            }
-        }
-    }
-
-    fn state(&self) -> MutexGuard<'_, State> {
-        self.state.lock().expect("no panic while locked")
-    }
-}
-
-impl Sink for Desk {
-    fn delta(&self, text: &str) {
-        self.state().take(text);
-        if text.contains('\n') {
-            self.changed.notify_one();
-        }
-    }
-
-    fn reset(&self) {
-        let mut state = self.state();
-        let base = state.base;
-        state.cut(base);
-    }
-
-    fn keeps_partial(&self) -> bool {
-        true
-    }
-}
-
-impl State {
     /// The request for what is missing; nothing when nothing is.
     fn begin(&mut self, mut asked: ChatRequest) -> Option<ChatRequest> {
         self.base = self.text.len();
@@ -231,14 +103,8 @@ impl State {
 
     fn take(&mut self, text: &str) {
         self.text.push_str(text);
-        if let Some(("delta", Value::Object(last))) = self.pending.last_mut()
-            && let Some(Value::String(before)) = last.get_mut("text")
-        {
-            before.push_str(text);
-        } else {
-            let data = json!({ "passage": self.passage, "text": text });
-            self.pending.push(("delta", data));
-        }
+        let first = || json!({ "passage": self.passage, "text": text });
+        self.pending.delta(text, first);
     }
 
     /// Drops the paragraph that was being written.
@@ -260,10 +126,55 @@ impl State {
     fn tell_reset(&mut self) {
         let chars = self.text.chars().count();
         let data = json!({ "passage": self.passage, "chars": chars });
-        self.pending.push(("writer_reset", data));
+        self.pending.push("writer_reset", data);
+    }
+}
+
+impl Desk<Revised> {
+    async fn write(self: &Arc<Self>, llm: &dyn Llm, asked: ChatRequest) -> Drafted {
+        let (mut breaks, mut cuts) = (0, 0);
+        loop {
+            let Some(request) = self.text().begin(asked.clone()) else {
+                return self.end(false, None);
+            };
+            let error = match llm.stream(&request, self.clone()).await {
+                Ok(answer) => {
+                    let mut text = self.text();
+                    text.whole = true;
+                    text.model = answer.model;
+                    drop(text);
+                    return self.end(false, None);
+                }
+                Err(error) => error,
+            };
+            self.text().drop_line();
+            let cut = error.kind == LlmErrorKind::Truncated;
+            let broke = error.kind.is_passing() && error.partial.is_some();
+            if cut && cuts < CUTS_MAX {
+                cuts += 1;
+            } else if broke && breaks < BREAKS_MAX {
+                breaks += 1;
+            } else {
+                return self.end(cut, (!cut).then_some(error));
+            }
+        }
     }
 
-    /// What is to be kept: the paragraphs that ended, or the rest of a whole text.
+    fn end(&self, truncated: bool, failed: Option<LlmError>) -> Drafted {
+        let text = self.text();
+        Drafted {
+            text: text.text.clone(),
+            model: text.model.clone(),
+            truncated,
+            failed,
+        }
+    }
+}
+
+impl Growing for Revised {
+    type Part = Paragraphs;
+
+    /// The paragraphs that ended, or the rest of a whole text.
     fn part(&mut self) -> Option<Paragraphs> {
         let ended = match self.whole {
             true => self.text.len(),
@@ -284,5 +195,28 @@ impl State {
         self.stored = ended;
         self.whole_kept = self.whole;
         Some(part)
+    }
+
+    fn pending(&mut self) -> &mut Pending {
+        &mut self.pending
+    }
+}
+
+impl Sink for Desk<Revised> {
+    fn delta(&self, text: &str) {
+        self.text().take(text);
+        if text.contains('\n') {
+            self.changed();
+        }
+    }
+
+    fn reset(&self) {
+        let mut text = self.text();
+        let base = text.base;
+        text.cut(base);
+    }
+
+    fn keeps_partial(&self) -> bool {
+        true
     }
 }

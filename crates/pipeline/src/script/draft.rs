@@ -4,24 +4,20 @@
 //! back and asks for the rest, so a section is never paid for twice; everything
 //! else (lines, citations, verdicts) is read from the text again.
 
-use std::sync::{Arc, Mutex, MutexGuard};
+use std::sync::Arc;
 use std::time::Duration;
 
-use futures_util::try_join;
-use lovage_workflow::{Context, Failure, Parts};
+use lovage_workflow::{Context, Failure};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
-use tokio::sync::Notify;
-use tokio::time::{MissedTickBehavior, interval};
 
 use crate::llm::{ChatRequest, Llm, LlmError, LlmErrorKind, Message, Role, Sink};
 
+use super::desk::{Desk, Drafted, Growing, Pending};
 use super::parse::{Reader, Was};
 use super::types::{Line, OutlineSection};
 use super::verify::Verifier;
 
-/// Time between two batches of text: often enough to read along, seldom enough to be cheap.
-const BATCH: Duration = Duration::from_millis(100);
 /// How often a prompt that does not fit is asked for anew, shorter.
 pub(crate) const SHRINKS_MAX: u32 = 2;
 /// How often an answer that broke half way is continued.
@@ -41,19 +37,6 @@ pub(crate) struct Task<'a> {
     pub(crate) verifier: Arc<Verifier>,
 }
 
-/// What came of it.
-pub(crate) struct Drafted {
-    /// The text: all of it, or, when it `failed`, its finished sections.
-    pub(crate) text: String,
-    /// Model that answered, as the provider names it; unknown when nothing was
-    /// left to ask.
-    pub(crate) model: Option<String>,
-    /// Whether it ends where the model reached its length limit.
-    pub(crate) truncated: bool,
-    /// Why it stopped before its end.
-    pub(crate) failed: Option<LlmError>,
-}
-
 /// Writes what earlier attempts with the same `input` have not finished.
 ///
 /// `ask` gives the request, with less evidence each time it is told of one more
@@ -70,18 +53,12 @@ pub(crate) async fn draft(
     ask: impl Fn(u32) -> ChatRequest,
 ) -> Result<Drafted, Failure> {
     let (kept, parts) = context.parts::<Part>(task.step, input).await?;
-    let desk = Arc::new(Desk::new(&task, &kept));
+    let desk = Arc::new(Desk::new(Sections::new(&task, &kept)));
     if context.job().attempt > 1 || !kept.is_empty() {
-        desk.state().tell_reset();
+        desk.text().tell_reset();
     }
-    let writing = async {
-        let drafted = desk.write(llm, ask).await;
-        desk.close();
-        Ok(drafted)
-    };
-    // Side by side: the stream does not wait for the store.
-    let (drafted, ()) = try_join!(writing, desk.keep(context, task.step, &parts))?;
-    Ok(drafted)
+    desk.during(context, task.step, &parts, desk.write(llm, ask))
+        .await
 }
 
 /// Finished sections, as they are kept.
@@ -92,13 +69,8 @@ struct Part {
     text: String,
 }
 
-/// Where the writer's stream and the store meet.
-struct Desk {
-    state: Mutex<State>,
-    changed: Notify,
-}
-
-struct State {
+/// The text under way.
+struct Sections {
     outline: Vec<OutlineSection>,
     known: Vec<String>,
     verifier: Arc<Verifier>,
@@ -114,18 +86,17 @@ struct State {
     /// Bytes of `finished` that stand in the store, and how long the text is there.
     kept: usize,
     stored: usize,
-    pending: Vec<(&'static str, Value)>,
-    closed: bool,
+    pending: Pending,
 }
 
-impl Desk {
+impl Sections {
     fn new(task: &Task<'_>, kept: &[Part]) -> Self {
         let mut finished = String::new();
         for part in kept {
             finished.truncate(part.at);
             finished.push_str(&part.text);
         }
-        let mut state = State {
+        let mut sections = Self {
             outline: task.outline.to_vec(),
             known: task.known.to_vec(),
             verifier: task.verifier.clone(),
@@ -136,118 +107,12 @@ impl Desk {
             open: String::new(),
             line: String::new(),
             base: (0, String::new()),
-            pending: Vec::new(),
-            closed: false,
+            pending: Pending::default(),
         };
-        state.read_again();
-        Self {
-            state: Mutex::new(state),
-            changed: Notify::new(),
-        }
+        sections.read_again();
+        sections
     }
 
-    async fn write(self: &Arc<Self>, llm: &dyn Llm, ask: impl Fn(u32) -> ChatRequest) -> Drafted {
-        let (mut shrinks, mut breaks, mut cuts) = (0, 0, 0);
-        loop {
-            let Some(request) = self.state().begin(ask(shrinks)) else {
-                return self.end(None, false, None);
-            };
-            let error = match llm.stream(&request, self.clone()).await {
-                Ok(answer) => return self.end(answer.model, false, None),
-                Err(error) => error,
-            };
-            let broke = error.kind.is_passing() && error.partial.is_some();
-            match error.kind {
-                LlmErrorKind::ContextLength if shrinks < SHRINKS_MAX => shrinks += 1,
-                LlmErrorKind::Truncated if cuts < CUTS_MAX => {
-                    cuts += 1;
-                    self.state().drop_line();
-                }
-                LlmErrorKind::Truncated => {
-                    self.state().drop_line();
-                    return self.end(None, true, None);
-                }
-                _ if broke && breaks < BREAKS_MAX => {
-                    breaks += 1;
-                    self.state().drop_section();
-                }
-                _ => {
-                    self.state().drop_section();
-                    return self.end(None, false, Some(error));
-                }
-            }
-        }
-    }
-
-    fn end(&self, model: Option<String>, truncated: bool, failed: Option<LlmError>) -> Drafted {
-        let mut state = self.state();
-        state.end();
-        Drafted {
-            text: state.finished.clone(),
-            model,
-            truncated,
-            failed,
-        }
-    }
-
-    fn close(&self) {
-        self.state().closed = true;
-        self.changed.notify_one();
-    }
-
-    /// Sends on what is written, and keeps each section the moment it ends.
-    async fn keep(
-        &self,
-        context: &Context,
-        step: &str,
-        parts: &Parts<Part>,
-    ) -> Result<(), Failure> {
-        let mut tick = interval(BATCH);
-        tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
-        loop {
-            tokio::select! {
-                _ = tick.tick() => {}
-                () = self.changed.notified() => {}
-            }
-            let (part, events, closed) = self.state().take();
-            match part {
-                Some(part) => parts.keep(&part, step, &events).await?,
-                None => context.emit_all(step, &events).await?,
-            }
-            if closed {
-                return Ok(());
-            }
-        }
-    }
-
-    fn state(&self) -> MutexGuard<'_, State> {
-        self.state.lock().expect("no panic while locked")
-    }
-}
-
-impl Sink for Desk {
-    fn delta(&self, text: &str) {
-        if self.state().take_text(text) {
-            self.changed.notify_one();
-        }
-    }
-
-    fn reset(&self) {
-        self.state().drop_call();
-    }
-
-    fn keeps_partial(&self) -> bool {
-        true
-    }
-
-    fn waiting(&self, time: Duration, why: &'static str) {
-        let ms = u64::try_from(time.as_millis()).unwrap_or(u64::MAX);
-        let data = json!({ "ms": ms, "why": why });
-        self.state().pending.push(("rate_wait", data));
-    }
-}
-
-impl State {
     /// The request for what is missing; nothing when nothing is.
     fn begin(&mut self, mut asked: ChatRequest) -> Option<ChatRequest> {
         self.base = (self.finished.len(), self.open.clone());
@@ -270,13 +135,7 @@ impl State {
 
     /// Takes a piece of the text; says whether a section ended in it.
     fn take_text(&mut self, text: &str) -> bool {
-        if let Some(("delta", Value::Object(last))) = self.pending.last_mut()
-            && let Some(Value::String(before)) = last.get_mut("text")
-        {
-            before.push_str(text);
-        } else {
-            self.pending.push(("delta", json!({ "text": text })));
-        }
+        self.pending.delta(text, || json!({ "text": text }));
         let before = self.finished.len();
         for piece in text.split_inclusive('\n') {
             self.line.push_str(piece);
@@ -363,12 +222,60 @@ impl State {
         let kept: Vec<_> = kept.filter(|id| !missing.contains(id)).collect();
         let chars = self.finished.chars().count();
         let data = json!({ "kept": kept, "chars": chars });
-        self.pending.push(("writer_reset", data));
+        self.pending.push("writer_reset", data);
+    }
+}
+
+impl Desk<Sections> {
+    async fn write(self: &Arc<Self>, llm: &dyn Llm, ask: impl Fn(u32) -> ChatRequest) -> Drafted {
+        let (mut shrinks, mut breaks, mut cuts) = (0, 0, 0);
+        loop {
+            let Some(request) = self.text().begin(ask(shrinks)) else {
+                return self.end(None, false, None);
+            };
+            let error = match llm.stream(&request, self.clone()).await {
+                Ok(answer) => return self.end(answer.model, false, None),
+                Err(error) => error,
+            };
+            let broke = error.kind.is_passing() && error.partial.is_some();
+            match error.kind {
+                LlmErrorKind::ContextLength if shrinks < SHRINKS_MAX => shrinks += 1,
+                LlmErrorKind::Truncated if cuts < CUTS_MAX => {
+                    cuts += 1;
+                    self.text().drop_line();
+                }
+                LlmErrorKind::Truncated => {
+                    self.text().drop_line();
+                    return self.end(None, true, None);
+                }
+                _ if broke && breaks < BREAKS_MAX => {
+                    breaks += 1;
+                    self.text().drop_section();
+                }
+                _ => {
+                    self.text().drop_section();
+                    return self.end(None, false, Some(error));
+                }
+            }
+        }
     }
 
-    /// What is to be stored and told, and whether nothing more comes.
-    #[allow(clippy::type_complexity, reason = "read at once by its only caller")]
-    fn take(&mut self) -> (Option<Part>, Vec<(&'static str, Value)>, bool) {
+    fn end(&self, model: Option<String>, truncated: bool, failed: Option<LlmError>) -> Drafted {
+        let mut text = self.text();
+        text.end();
+        Drafted {
+            text: text.finished.clone(),
+            model,
+            truncated,
+            failed,
+        }
+    }
+}
+
+impl Growing for Sections {
+    type Part = Part;
+
+    fn part(&mut self) -> Option<Part> {
         let new = self.kept != self.finished.len() || self.stored != self.kept;
         let part = new.then(|| Part {
             at: self.kept,
@@ -376,7 +283,33 @@ impl State {
         });
         self.kept = self.finished.len();
         self.stored = self.kept;
-        (part, std::mem::take(&mut self.pending), self.closed)
+        part
+    }
+
+    fn pending(&mut self) -> &mut Pending {
+        &mut self.pending
+    }
+}
+
+impl Sink for Desk<Sections> {
+    fn delta(&self, text: &str) {
+        if self.text().take_text(text) {
+            self.changed();
+        }
+    }
+
+    fn reset(&self) {
+        self.text().drop_call();
+    }
+
+    fn keeps_partial(&self) -> bool {
+        true
+    }
+
+    fn waiting(&self, time: Duration, why: &'static str) {
+        let ms = u64::try_from(time.as_millis()).unwrap_or(u64::MAX);
+        let data = json!({ "ms": ms, "why": why });
+        self.text().pending.push("rate_wait", data);
     }
 }
 

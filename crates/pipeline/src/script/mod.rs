@@ -2,6 +2,7 @@
 //!
 //! `recipe.rs` has the steps in the order they run; each step is one file.
 
+pub(crate) mod desk;
 pub(crate) mod draft;
 pub(crate) mod estimate;
 pub mod evidence;

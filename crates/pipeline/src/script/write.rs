@@ -9,7 +9,8 @@ use serde::{Deserialize, Serialize};
 use crate::extractive;
 use crate::llm::Llm;
 
-use super::draft::{self, Drafted, Task};
+use super::desk::Drafted;
+use super::draft::{self, Task};
 use super::types::{Dossier, Plan, Script, ScriptRequest, Warning};
 use super::verify::Verifier;
 use super::{evidence, fallback, parse, prompt};
