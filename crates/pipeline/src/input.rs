@@ -4,6 +4,8 @@ use lovage_workflow::{Context, Failure, InputError};
 use serde::de::DeserializeOwned;
 use serde_json::{Map, Value};
 
+use crate::script::types::{Budget, Language, default_cache};
+
 /// Characters of a refused value that are quoted back.
 const QUOTED_CHARS_MAX: usize = 60;
 
@@ -76,6 +78,56 @@ pub(crate) fn given<T: DeserializeOwned + Default>(
     } else {
         default
     }
+}
+
+/// The language to write in.
+pub(crate) fn language(fields: &Map<String, Value>, wrong: &mut Vec<InputError>) -> Language {
+    optional(fields, "language", "one of auto, ko, en", wrong)
+}
+
+/// What the job may cost.
+pub(crate) fn budget(fields: &Map<String, Value>, wrong: &mut Vec<InputError>) -> Budget {
+    let expected = "an object with max_cost_usd, max_tokens and deadline_s";
+    optional(fields, "budget", expected, wrong)
+}
+
+/// Whether answers of earlier jobs may be used again.
+pub(crate) fn cache(fields: &Map<String, Value>, wrong: &mut Vec<InputError>) -> bool {
+    given(fields, "cache", "true or false", default_cache(), wrong)
+}
+
+/// A request with all that is wrong with it: what was told while it was read,
+/// then what was `found` in its values.
+pub(crate) fn judged<T>(
+    request: T,
+    mut wrong: Vec<InputError>,
+    found: Vec<InputError>,
+) -> Result<T, Vec<InputError>> {
+    for found in found {
+        // A field of the wrong type was replaced by its default: told already.
+        if !wrong.iter().any(|told| told.pointer == found.pointer) {
+            wrong.push(found);
+        }
+    }
+    if wrong.is_empty() {
+        Ok(request)
+    } else {
+        Err(wrong)
+    }
+}
+
+/// A refusal of a text that is blank or too long.
+pub(crate) fn length(pointer: &str, text: &str, chars_max: usize) -> Option<InputError> {
+    let chars = text.chars().count();
+    let came = match chars > chars_max {
+        true => format!("{chars} characters"),
+        false if text.trim().is_empty() => "none".to_owned(),
+        false => return None,
+    };
+    Some(InputError {
+        pointer: pointer.to_owned(),
+        message: format!("expected 1 to {chars_max} characters that are not all blank, got {came}"),
+    })
 }
 
 /// A refusal for every field that is none of `known`.

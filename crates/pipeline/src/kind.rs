@@ -5,7 +5,7 @@
 
 use std::sync::Arc;
 
-use lovage_workflow::{Catalog, Estimator, Handler, Handlers, KindSpec};
+use lovage_workflow::{Catalog, Estimate, Estimator, Handler, Handlers, InputError, KindSpec};
 use serde_json::Value;
 
 use crate::batch;
@@ -124,6 +124,26 @@ impl Kinds {
         self.iter().fold(none, |handlers, entry| {
             handlers.with_shared(entry.name(), (entry.make)(deps))
         })
+    }
+}
+
+/// What the queue has to know of a kind whose inputs `parse` reads and whose
+/// requests `estimate` estimates.
+///
+/// # Panics
+/// When the name is none of a kind.
+pub(crate) fn spec<T: 'static>(
+    name: &str,
+    about: &'static str,
+    parse: fn(&Value) -> Result<T, Vec<InputError>>,
+    estimate: fn(&T) -> Estimate,
+) -> KindSpec {
+    KindSpec {
+        check: Arc::new(move |input| parse(input).map(drop)),
+        estimate: Some(Arc::new(move |input| {
+            parse(input).map_or_else(|_| Estimate::default(), |asked| estimate(&asked))
+        })),
+        ..KindSpec::new(name.parse().expect("the name is valid"), about)
     }
 }
 

@@ -15,7 +15,7 @@ use lovage_workflow::{Catalog, KindSpec};
 use serde_json::json;
 
 use crate::kind::KindEntry;
-use crate::render::Rendering;
+use crate::render;
 
 pub use request::{BatchRequest, ITEMS_MAX};
 
@@ -41,12 +41,5 @@ pub fn entry(kinds: Catalog) -> KindEntry {
     KindEntry::new(spec, example, move |_| {
         handler::BatchHandler::new(kinds.clone())
     })
-    .shown([
-        Rendering::new("markdown", "text/markdown; charset=utf-8", |result| {
-            Ok(show::markdown(result))
-        }),
-        Rendering::new("chat", "text/plain; charset=utf-8", |result| {
-            Ok(show::chat(result))
-        }),
-    ])
+    .shown(render::texts(show::markdown, show::chat))
 }

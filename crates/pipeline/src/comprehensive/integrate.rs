@@ -43,8 +43,8 @@ pub(super) async fn run(
         let share = SHRINK.powi(shrinks as i32);
         prompt::integrator(&run.request, plan, analyses, share)
     };
-    let drafted = draft::draft(&run.context, llm.as_ref(), input, task, ask).await?;
-    let degraded = match drafted.failed {
+    let mut drafted = draft::draft(&run.context, llm.as_ref(), input, task, ask).await?;
+    let degraded = match drafted.failed.take() {
         Some(error) => {
             let go_on = OnLlmFailure::Extractive;
             Some(fallback::instead_of(STEP, error, go_on, &run.context).await?)
@@ -57,12 +57,7 @@ pub(super) async fn run(
     let missing = |id: &String| sections.iter().all(|one| one.id != *id);
     let instead: Vec<_> = in_turn.into_iter().filter(|one| missing(&one.id)).collect();
     let mut warnings: Vec<_> = instead.iter().map(not_integrated).collect();
-    if drafted.truncated {
-        warnings.push(Warning {
-            code: "truncated".to_owned(),
-            detail: "the model reached its length limit twice".to_owned(),
-        });
-    }
+    warnings.extend(drafted.cut_short());
     sections.extend(instead);
     let place = |id: &str| plan.sections.iter().position(|one| one.id == id);
     sections.sort_by_key(|section| place(&section.id));

@@ -16,14 +16,13 @@ mod show;
 mod side;
 pub mod types;
 
-use std::sync::Arc;
 use std::time::Duration;
 
 use lovage_workflow::KindSpec;
 use serde_json::json;
 
-use crate::kind::KindEntry;
-use crate::render::{self, Rendering};
+use crate::kind::{self, KindEntry};
+use crate::render;
 
 pub use request::parse;
 
@@ -36,26 +35,19 @@ const TIMEOUT: Duration = Duration::from_secs(30 * 60);
 pub fn entry() -> KindEntry {
     let spec = KindSpec {
         timeout: Some(TIMEOUT),
-        check: Arc::new(|input| parse(input).map(drop)),
-        estimate: Some(Arc::new(|input| {
-            parse(input).map_or_else(|_| Default::default(), |asked| estimate::of(&asked))
-        })),
-        ..KindSpec::new(
-            KIND.parse().expect("the name is valid"),
+        ..kind::spec(
+            KIND,
             "Research a topic, analyse facts, market and technology side by side, and publish one document",
+            parse,
+            estimate::of,
         )
     };
     let example = json!({"topic": "Lumen Bay tidal battery", "language": "en"});
     KindEntry::new(spec, example, |deps| {
         recipe::ComprehensiveHandler::new(deps.clone())
     })
-    .shown([
-        Rendering::new("markdown", "text/markdown; charset=utf-8", |result| {
-            Ok(show::markdown(result))
-        }),
-        Rendering::new("chat", "text/plain; charset=utf-8", |result| {
-            Ok(show::chat(result))
-        }),
-        render::graph_of(|result: &types::ComprehensiveResult| &result.document),
-    ])
+    .shown(render::texts(show::markdown, show::chat))
+    .shown([render::graph_of(|result: &types::ComprehensiveResult| {
+        &result.document
+    })])
 }

@@ -3,10 +3,10 @@
 use image::codecs::jpeg::JpegEncoder;
 use image::metadata::Orientation;
 use image::{DynamicImage, ImageDecoder, RgbImage};
-use sha2::{Digest, Sha256};
 
 use super::limits::{EDGE_MAX, QUALITY};
 use super::{Kept, Unfit, check, similar};
+use crate::digest::sha256_hex;
 
 /// Checks, decodes, shrinks and draws an image anew. Takes up to a second of
 /// computing: not for the async loop.
@@ -22,11 +22,10 @@ pub(super) fn shrink(bytes: &[u8]) -> Result<Kept, Unfit> {
     let pixels = on_white(&image);
     let mut jpeg = Vec::new();
     JpegEncoder::new_with_quality(&mut jpeg, QUALITY).encode_image(&pixels)?;
-    let digest = Sha256::digest(&jpeg);
     Ok(Kept {
         width: pixels.width(),
         height: pixels.height(),
-        sha256: digest.iter().map(|byte| format!("{byte:02x}")).collect(),
+        sha256: sha256_hex(&jpeg),
         look: similar::look(&pixels),
         truncated: check::is_cut_short(bytes),
         jpeg: jpeg.into(),

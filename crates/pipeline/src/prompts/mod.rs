@@ -69,9 +69,8 @@ impl Prompt {
 
 #[cfg(test)]
 mod tests {
-    use sha2::{Digest, Sha256};
-
     use super::*;
+    use crate::digest::sha256_hex;
 
     /// Every version there has been, the latest last, with the beginning of the
     /// SHA-256 of its text. Lines are added, never changed.
@@ -95,8 +94,7 @@ mod tests {
         ];
         for prompt in all {
             let (version, text) = prompt.parts();
-            let digest = Sha256::digest(text.as_bytes());
-            let came: String = digest[..8].iter().map(|b| format!("{b:02x}")).collect();
+            let came = format!("{:.16}", sha256_hex(text));
             let recorded = RECORDED.iter().find(|(known, _)| *known == version);
             assert_eq!(
                 recorded.map(|(_, text)| *text),

@@ -34,14 +34,22 @@ const LINES: Choice = Choice {
 
 /// How a script can be shown, beside JSON. To add a format, add its function here.
 pub fn script() -> Vec<Rendering> {
-    vec![
-        Rendering::new("markdown", "text/markdown; charset=utf-8", |result| {
+    let [markdown, chat] = texts(markdown, chat);
+    vec![markdown, chat, graph_of(|script: &ScriptResult| script)]
+}
+
+/// The two texts that every kind has: a report in Markdown, and one for a conversation.
+pub(crate) fn texts<T: DeserializeOwned + 'static>(
+    markdown: fn(&T) -> String,
+    chat: fn(&T) -> String,
+) -> [Rendering; 2] {
+    [
+        Rendering::new("markdown", "text/markdown; charset=utf-8", move |result| {
             Ok(markdown(result))
         }),
-        Rendering::new("chat", "text/plain; charset=utf-8", |result| {
+        Rendering::new("chat", "text/plain; charset=utf-8", move |result| {
             Ok(chat(result))
         }),
-        graph_of(|script: &ScriptResult| script),
     ]
 }
 

@@ -14,14 +14,13 @@ mod rewrite;
 mod show;
 pub mod types;
 
-use std::sync::Arc;
 use std::time::Duration;
 
 use lovage_workflow::KindSpec;
 use serde_json::json;
 
-use crate::kind::KindEntry;
-use crate::render::Rendering;
+use crate::kind::{self, KindEntry};
+use crate::render;
 
 pub use request::{EDIT_REQUEST_CHARS_MAX, STORY_CHARS_MAX, parse};
 
@@ -36,13 +35,11 @@ const TIMEOUT: Duration = Duration::from_secs(30 * 60);
 pub fn entry() -> KindEntry {
     let spec = KindSpec {
         timeout: Some(TIMEOUT),
-        check: Arc::new(|input| parse(input).map(drop)),
-        estimate: Some(Arc::new(|input| {
-            parse(input).map_or_else(|_| Default::default(), |asked| estimate::of(&asked))
-        })),
-        ..KindSpec::new(
-            KIND.parse().expect("the name is valid"),
+        ..kind::spec(
+            KIND,
             "Revise a chapter's story as an edit request asks, and show what changed",
+            parse,
+            estimate::of,
         )
     };
     let example = json!({
@@ -53,12 +50,5 @@ pub fn entry() -> KindEntry {
     KindEntry::new(spec, example, |deps| {
         recipe::ReviseHandler::new(deps.clone())
     })
-    .shown([
-        Rendering::new("markdown", "text/markdown; charset=utf-8", |result| {
-            Ok(show::markdown(result))
-        }),
-        Rendering::new("chat", "text/plain; charset=utf-8", |result| {
-            Ok(show::chat(result))
-        }),
-    ])
+    .shown(render::texts(show::markdown, show::chat))
 }

@@ -1,7 +1,6 @@
 //! What the model is asked for each passage.
 
-use sha2::{Digest, Sha256};
-
+use crate::digest::sha256_hex;
 use crate::llm::{ChatRequest, Message, Role};
 use crate::prompts;
 use crate::script::prompt::{name, unmarked};
@@ -66,12 +65,7 @@ pub(super) fn revise(
 /// The name of the tags around a passage. It comes of the passage's hash, so
 /// that nothing in the passage can close them.
 pub(super) fn mark(text: &str) -> String {
-    let digest = Sha256::digest(text.as_bytes());
-    let hex: String = digest[..6]
-        .iter()
-        .map(|byte| format!("{byte:02x}"))
-        .collect();
-    format!("text-{hex}")
+    format!("text-{:.12}", sha256_hex(text))
 }
 
 /// Text that neither opens nor closes the passage.

@@ -3,9 +3,9 @@
 use lovage_workflow::InputError;
 use serde_json::Value;
 
-use crate::input::{self, given, optional, required, violation};
+use crate::input::{self, optional, required, violation};
 use crate::script::request::{TONE_CHARS_MAX, check_budget, check_words};
-use crate::script::types::{Mode, default_cache};
+use crate::script::types::Mode;
 
 use super::types::{ChapterId, ReviseRequest};
 
@@ -51,34 +51,14 @@ pub fn parse(value: &Value) -> Result<ReviseRequest, Vec<InputError>> {
         chapter_id,
         story: story.replace("\r\n", "\n"),
         edit_request: required(fields, "editRequest", "a string", &mut wrong),
-        language: optional(fields, "language", "one of auto, ko, en", &mut wrong),
+        language: input::language(fields, &mut wrong),
         tone: optional(fields, "tone", "a string", &mut wrong),
         mode: optional(fields, "mode", "auto or llm", &mut wrong),
-        budget: optional(
-            fields,
-            "budget",
-            "an object with max_cost_usd, max_tokens and deadline_s",
-            &mut wrong,
-        ),
-        cache: given(
-            fields,
-            "cache",
-            "true or false",
-            default_cache(),
-            &mut wrong,
-        ),
+        budget: input::budget(fields, &mut wrong),
+        cache: input::cache(fields, &mut wrong),
     };
-    for found in validate(&request) {
-        // A field of the wrong type was replaced by its default: told already.
-        if !wrong.iter().any(|told| told.pointer == found.pointer) {
-            wrong.push(found);
-        }
-    }
-    if wrong.is_empty() {
-        Ok(request)
-    } else {
-        Err(wrong)
-    }
+    let found = validate(&request);
+    input::judged(request, wrong, found)
 }
 
 fn is_named(id: &ChapterId) -> bool {
@@ -111,28 +91,17 @@ fn validate(request: &ReviseRequest) -> Vec<InputError> {
 }
 
 fn check_text(pointer: &str, text: &str, chars_max: usize, wrong: &mut Vec<InputError>) {
-    let mut refuse = |message| {
-        let pointer = pointer.to_owned();
-        wrong.push(InputError { pointer, message });
-    };
-    let length = text.chars().count();
-    if text.trim().is_empty() || length > chars_max {
-        let came = if length > chars_max {
-            format!("{length} characters")
-        } else {
-            "none".to_owned()
-        };
-        refuse(format!(
-            "expected 1 to {chars_max} characters that are not all blank, got {came}"
-        ));
-    } else if let Some(c) = text
-        .chars()
-        .find(|c| c.is_control() && !matches!(c, '\n' | '\t'))
-    {
-        refuse(format!(
-            "expected no control characters but line breaks and tabs, got U+{:04X}",
-            u32::from(c)
-        ));
+    let is_odd = |c: &char| c.is_control() && !matches!(c, '\n' | '\t');
+    if let Some(refusal) = input::length(pointer, text, chars_max) {
+        wrong.push(refusal);
+    } else if let Some(c) = text.chars().find(is_odd) {
+        wrong.push(InputError {
+            pointer: pointer.to_owned(),
+            message: format!(
+                "expected no control characters but line breaks and tabs, got U+{:04X}",
+                u32::from(c)
+            ),
+        });
     }
 }
 

@@ -14,6 +14,8 @@ use tokio::time::{MissedTickBehavior, interval};
 
 use crate::llm::LlmError;
 
+use super::types::Warning;
+
 /// Time between two batches of text: often enough to read along, seldom enough to be cheap.
 const BATCH: Duration = Duration::from_millis(100);
 
@@ -28,6 +30,16 @@ pub(crate) struct Drafted {
     pub(crate) truncated: bool,
     /// Why it stopped before its end.
     pub(crate) failed: Option<LlmError>,
+}
+
+impl Drafted {
+    /// What to say of a text that ends too early.
+    pub(crate) fn cut_short(&self) -> Option<Warning> {
+        self.truncated.then(|| Warning {
+            code: "truncated".to_owned(),
+            detail: "the model reached its length limit twice".to_owned(),
+        })
+    }
 }
 
 /// A text that grows.

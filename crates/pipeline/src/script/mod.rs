@@ -27,13 +27,12 @@ pub mod verify;
 mod vision;
 pub(crate) mod write;
 
-use std::sync::Arc;
 use std::time::Duration;
 
-use lovage_workflow::{InputError, Kind, KindSpec};
-use serde_json::{Value, json};
+use lovage_workflow::KindSpec;
+use serde_json::json;
 
-use crate::kind::KindEntry;
+use crate::kind::{self, KindEntry};
 use crate::render;
 
 pub use images::stored_image;
@@ -52,20 +51,13 @@ pub fn entry() -> KindEntry {
 
 /// What the queue has to know of the kind.
 pub fn spec() -> KindSpec {
-    let kind: Kind = KIND.parse().expect("the name is valid");
     KindSpec {
         timeout: Some(TIMEOUT),
-        check: Arc::new(check),
-        estimate: Some(Arc::new(|input| {
-            request::parse(input).map_or_else(|_| Default::default(), |asked| estimate::of(&asked))
-        })),
-        ..KindSpec::new(
-            kind,
+        ..kind::spec(
+            KIND,
             "Write a script on a topic from current news, every sentence cited",
+            request::parse,
+            estimate::of,
         )
     }
-}
-
-fn check(input: &Value) -> Result<(), Vec<InputError>> {
-    request::parse(input).map(drop)
 }

@@ -11,8 +11,8 @@ use lovage_workflow::cache::Cache;
 use lovage_workflow::{Context, Failure, Handler, Payload, Progress};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
-use sha2::{Digest, Sha256};
 
+use crate::digest::sha256_hex;
 use crate::extractive;
 use crate::input;
 use crate::llm::{Cached, Llm, Price};
@@ -322,10 +322,7 @@ pub(crate) fn fingerprint(long: &impl Serialize) -> Result<String, Failure> {
             format!("a step's input has no JSON form: {error}"),
         )
     })?;
-    Ok(Sha256::digest(&bytes)
-        .iter()
-        .map(|byte| format!("{byte:02x}"))
-        .collect())
+    Ok(sha256_hex(bytes))
 }
 
 impl Run {

@@ -55,7 +55,7 @@ pub fn parse(value: &Value) -> Result<ScriptRequest, Vec<InputError>> {
             "one of youtube, news, short, blog, report",
             &mut wrong,
         ),
-        language: optional(fields, "language", "one of auto, ko, en", &mut wrong),
+        language: input::language(fields, &mut wrong),
         length: optional(
             fields,
             "length",
@@ -98,50 +98,17 @@ pub fn parse(value: &Value) -> Result<ScriptRequest, Vec<InputError>> {
             "one of extractive, fail",
             &mut wrong,
         ),
-        budget: optional(
-            fields,
-            "budget",
-            "an object with max_cost_usd, max_tokens and deadline_s",
-            &mut wrong,
-        ),
-        cache: given(
-            fields,
-            "cache",
-            "true or false",
-            types::default_cache(),
-            &mut wrong,
-        ),
+        budget: input::budget(fields, &mut wrong),
+        cache: input::cache(fields, &mut wrong),
     };
-    for found in validate(&request) {
-        // A field of the wrong type was replaced by its default: told already.
-        if !wrong.iter().any(|told| told.pointer == found.pointer) {
-            wrong.push(found);
-        }
-    }
-    if wrong.is_empty() {
-        Ok(request)
-    } else {
-        Err(wrong)
-    }
+    let found = validate(&request);
+    input::judged(request, wrong, found)
 }
 
 /// What is wrong with the values of a request; empty when nothing is.
 pub fn validate(request: &ScriptRequest) -> Vec<InputError> {
     let mut wrong = Vec::new();
-    let length = request.topic.chars().count();
-    if request.topic.trim().is_empty() || length > TOPIC_CHARS_MAX {
-        let came = if length > TOPIC_CHARS_MAX {
-            format!("{length} characters")
-        } else {
-            "none".to_owned()
-        };
-        wrong.push(InputError {
-            pointer: "/topic".to_owned(),
-            message: format!(
-                "expected 1 to {TOPIC_CHARS_MAX} characters that are not all blank, got {came}"
-            ),
-        });
-    }
+    wrong.extend(input::length("/topic", &request.topic, TOPIC_CHARS_MAX));
     if let Some(c) = request.topic.chars().find(|c| c.is_control()) {
         wrong.push(InputError {
             pointer: "/topic".to_owned(),

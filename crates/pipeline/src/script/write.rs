@@ -106,13 +106,7 @@ impl Material<'_> {
     ) -> Written {
         let parsed = parse::script(&drafted.text, self.plan, known);
         let missing = &parsed.missing_sections;
-        let mut warnings = Vec::new();
-        if drafted.truncated {
-            warnings.push(Warning {
-                code: "truncated".to_owned(),
-                detail: "the model reached its length limit twice".to_owned(),
-            });
-        }
+        let mut warnings: Vec<_> = drafted.cut_short().into_iter().collect();
         let by_llm = !parsed.script.sections.is_empty();
         let mut script = parsed.script;
         if degraded.is_some() {
