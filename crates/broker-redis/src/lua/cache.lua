@@ -1,12 +1,7 @@
 -- Put in front of every script of the cache.
 -- KEYS[1] prefix of all keys of the cache (they share its hash tag, so one slot)
--- ARGV[1] now in ms; 0 means the server's clock   ARGV[2] name: shelf and digest
+-- ARGV[1] clock.lua   ARGV[2] name: shelf and digest
 local Q = KEYS[1]
-local now = tonumber(ARGV[1])
-if now == 0 then
-  local time = redis.call('TIME')
-  now = time[1] * 1000 + math.floor(time[2] / 1000)
-end
 local name = ARGV[2]
 
 -- The value of an entry says when it ends; the server cleans up this much later.

@@ -1,13 +1,8 @@
 -- Put in front of every script that admits calls: `lovage_core::limiter::state`,
 -- number for number (both count in doubles).
 -- KEYS[1] prefix of all keys of the account and model (they share its hash tag, so one slot)
--- ARGV[1] now in ms; 0 means the server's clock
+-- ARGV[1] clock.lua
 local STATE, LEASES, HOLDERS = KEYS[1] .. 'b', KEYS[1] .. 'l', KEYS[1] .. 'h'
-local now = tonumber(ARGV[1])
-if now == 0 then
-  local time = redis.call('TIME')
-  now = time[1] * 1000 + math.floor(time[2] / 1000)
-end
 
 local SHARE, BURST = 0.9, 0.1
 local DECREASE, FACTOR_MIN, INCREASE, GROW_AFTER = 0.7, 0.1, 0.05, 10

@@ -1,12 +1,7 @@
 -- Put in front of every script that moves jobs between states.
 -- KEYS[1] prefix of all keys of the queue (they share its hash tag, so one slot)
--- ARGV[1] now in ms; 0 means the server's clock
+-- ARGV[1] clock.lua
 local Q = KEYS[1]
-local now = tonumber(ARGV[1])
-if now == 0 then
-  local time = redis.call('TIME')
-  now = time[1] * 1000 + math.floor(time[2] / 1000)
-end
 
 -- A lane's score is its band (9 - priority) and its virtual time inside it.
 local BAND = 1e14
