@@ -2,6 +2,8 @@
 
 #![allow(clippy::unwrap_used, reason = "in a test, an error is a failure")]
 
+mod pieces;
+
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -15,6 +17,7 @@ use lovage_pipeline::net::{CachedFetch, Fetch, FetchError, Page, Request, Valida
 use lovage_tests::cache::MemoryCache;
 use lovage_tests::clock::ManualClock;
 use lovage_workflow::cache::{Cache, Shelf, ShelfCounts};
+use pieces::Pieces;
 use serde_json::json;
 use tokio::sync::Notify;
 use url::Url;
@@ -89,19 +92,6 @@ impl Llm for Model {
             .split_inclusive(' ')
             .for_each(|part| sink.delta(part));
         Ok(answer)
-    }
-}
-
-#[derive(Default)]
-struct Pieces(Mutex<Vec<String>>);
-
-impl Sink for Pieces {
-    fn delta(&self, text: &str) {
-        self.0.lock().unwrap().push(text.to_owned());
-    }
-
-    fn reset(&self) {
-        self.0.lock().unwrap().clear();
     }
 }
 

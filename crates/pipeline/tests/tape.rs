@@ -2,6 +2,8 @@
 
 #![allow(clippy::unwrap_used, reason = "in a test, an error is a failure")]
 
+mod pieces;
+
 use std::path::Path;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -14,6 +16,7 @@ use lovage_pipeline::llm::{
 use lovage_pipeline::net::{Fetch, FetchError, Page, Request, TapedFetch, Want};
 use lovage_pipeline::secret::Secret;
 use lovage_pipeline::tape::Tape;
+use pieces::Pieces;
 use tempfile::TempDir;
 use url::Url;
 
@@ -42,19 +45,6 @@ impl Llm for Model {
         _: Arc<dyn Sink>,
     ) -> Result<ChatResponse, LlmError> {
         self.complete(request).await
-    }
-}
-
-#[derive(Default)]
-struct Pieces(Mutex<Vec<String>>);
-
-impl Sink for Pieces {
-    fn delta(&self, text: &str) {
-        self.0.lock().unwrap().push(text.to_owned());
-    }
-
-    fn reset(&self) {
-        self.0.lock().unwrap().clear();
     }
 }
 

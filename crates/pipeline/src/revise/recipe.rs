@@ -42,15 +42,11 @@ impl ReviseHandler {
 impl Handler for ReviseHandler {
     async fn run(&self, context: Context) -> Result<Payload, Failure> {
         let request = input::read(&context, request::parse)?;
-        let Some(llm) = self.0.llm.clone() else {
+        let Some(llm) = self.0.model(request.cache, &context.job().tenant) else {
             return Err(Failure::give_up(
                 "no_llm",
                 "a story can only be revised by a language model, and this worker has none: set llm.api_key",
             ));
-        };
-        let llm = match self.0.sharing.as_ref().filter(|_| request.cache) {
-            Some(sharing) => sharing.llm(llm, &context.job().tenant),
-            None => llm,
         };
         let ledger = Ledger::open(&context, request.budget, self.0.price).await?;
         let revision = Revision {

@@ -3,7 +3,6 @@
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, MutexGuard};
-use std::time::Duration;
 
 use futures_util::try_join;
 use lovage_workflow::{Context, Failure, Parts};
@@ -14,10 +13,8 @@ use tokio::time::{MissedTickBehavior, interval};
 
 use crate::llm::LlmError;
 
+use super::relay::BATCH;
 use super::types::Warning;
-
-/// Time between two batches of text: often enough to read along, seldom enough to be cheap.
-const BATCH: Duration = Duration::from_millis(100);
 
 /// What came of a text.
 pub(crate) struct Drafted {

@@ -63,9 +63,25 @@ pub struct Sharing {
     pub research: Arc<Research>,
 }
 
+impl Deps {
+    /// The model for a tenant's job, shared where its request allows that.
+    pub(crate) fn model(&self, cache: bool, tenant: &str) -> Option<Arc<dyn Llm>> {
+        let llm = self.llm.clone()?;
+        match self.shared(cache) {
+            Some(sharing) => Some(sharing.llm(llm, tenant)),
+            None => Some(llm),
+        }
+    }
+
+    /// What a request may share with others.
+    fn shared(&self, cache: bool) -> Option<&Sharing> {
+        self.sharing.as_ref().filter(|_| cache)
+    }
+}
+
 impl Sharing {
     /// A tenant's answers are no other's: what they ask for is theirs alone.
-    pub(crate) fn llm(&self, llm: Arc<dyn Llm>, tenant: &str) -> Arc<dyn Llm> {
+    fn llm(&self, llm: Arc<dyn Llm>, tenant: &str) -> Arc<dyn Llm> {
         let prompts = prompts::ALL.map(Prompt::version);
         let scope = [&[tenant, &self.endpoint, VERSION][..], &prompts].concat();
         let cache = self.cache.clone();
@@ -104,14 +120,14 @@ pub(crate) struct Run {
 }
 
 /// The model to use for a request, as its `mode` says.
-fn model(deps: &Deps, mode: Mode) -> Result<Option<Arc<dyn Llm>>, Failure> {
-    match (mode, &deps.llm) {
+fn model(mode: Mode, llm: Option<Arc<dyn Llm>>) -> Result<Option<Arc<dyn Llm>>, Failure> {
+    match (mode, llm) {
         (Mode::Extractive, _) => Ok(None),
         (Mode::Llm, None) => Err(Failure::give_up(
             "no_llm",
             "mode is llm, but this worker has no model: set llm.api_key",
         )),
-        (Mode::Auto | Mode::Llm, llm) => Ok(llm.clone()),
+        (Mode::Auto | Mode::Llm, llm) => Ok(llm),
     }
 }
 
@@ -125,13 +141,8 @@ impl Run {
         context: Context,
         request: ScriptRequest,
     ) -> Result<Self, Failure> {
-        let sharing = deps.sharing.as_ref().filter(|_| request.cache);
-        let tenant = context.job().tenant.clone();
-        let shared = |llm| match sharing {
-            Some(sharing) => sharing.llm(llm, &tenant),
-            None => llm,
-        };
-        let llm = model(deps, request.mode)?.map(shared);
+        let llm = deps.model(request.cache, &context.job().tenant);
+        let llm = model(request.mode, llm)?;
         // What costs nothing needs no price.
         let max_cost_usd = request.budget.max_cost_usd.filter(|_| llm.is_some());
         let budget = Budget {
@@ -140,13 +151,14 @@ impl Run {
         };
         Ok(Self {
             ledger: Ledger::open(&context, budget, deps.price).await?,
-            context,
-            request,
             vision: llm.as_ref().and(deps.vision.clone()),
             llm,
-            research: sharing
+            research: deps
+                .shared(request.cache)
                 .map_or(&deps.research, |sharing| &sharing.research)
                 .clone(),
+            context,
+            request,
         })
     }
 

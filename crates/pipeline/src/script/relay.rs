@@ -8,7 +8,7 @@ use serde_json::Value;
 use tokio::time::{MissedTickBehavior, interval};
 
 /// Time between two batches: often enough to read along, seldom enough to be cheap.
-const BATCH: Duration = Duration::from_millis(100);
+pub(super) const BATCH: Duration = Duration::from_millis(100);
 /// Events kept between two batches; further ones are dropped, as the result has them all.
 const PENDING_MAX: usize = 1_000;
 
