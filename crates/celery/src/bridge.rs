@@ -1,0 +1,1 @@
+//! The bridge as a whole: its tasks, their start and their end.

@@ -1,0 +1,1 @@
+//! A look at a broker: its queues, their lengths, a sample of task names.

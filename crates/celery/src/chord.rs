@@ -1,0 +1,1 @@
+//! Chords: a header whose parts are counted, and the body that gets their results.

@@ -1,0 +1,63 @@
+//! What an operator says about the Celery side.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+/// How to reach Celery's broker and what its tasks are here.
+#[derive(Debug, Clone)]
+pub struct CeleryConfig {
+    /// Celery's `broker_url`, with its database number.
+    pub broker_url: String,
+    /// Celery's `result_backend`; the broker's when the same.
+    pub result_backend: String,
+    /// Queues whose messages are taken, the default queue of follow-up tasks first.
+    pub queues: Vec<String>,
+    /// Tasks by their Celery name.
+    pub tasks: BTreeMap<String, Mapping>,
+    /// Name of this worker to `celery inspect`, `name@host`.
+    pub name: String,
+    /// Jobs this process runs at once; what `inspect stats` shows.
+    pub concurrency: usize,
+    /// Celery's `result_expires`; zero keeps results for ever.
+    pub result_expires: Duration,
+    /// Celery's `result_extended`: names and arguments in results.
+    pub result_extended: bool,
+    /// Celery's `task_track_started`: the state STARTED is written.
+    pub track_started: bool,
+    /// Celery's `worker_send_task_events`, until someone switches it.
+    pub task_events: bool,
+    /// Celery's `broker_transport_options["visibility_timeout"]`: after that long,
+    /// messages that a dead Celery worker took are given back.
+    pub visibility_timeout: Duration,
+    /// `broker_transport_options["global_keyprefix"]`.
+    pub key_prefix: String,
+    /// `result_backend_transport_options["global_keyprefix"]`.
+    pub result_prefix: String,
+    /// `broker_transport_options["sep"]`.
+    pub priority_sep: String,
+    /// `broker_transport_options["priority_steps"]`, in order.
+    pub priority_steps: Vec<u8>,
+    /// Celery's `timezone`, of times that name none.
+    pub timezone: jiff::tz::TimeZone,
+    /// Tasks of this process that are taken and not over; more stay in Celery's list.
+    pub open_max: usize,
+}
+
+/// What a Celery task is here.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Mapping {
+    /// The kind of job.
+    pub kind: String,
+    /// How its arguments become the kind's input.
+    pub shape: Shape,
+}
+
+/// How the arguments of a task become an input.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Shape {
+    /// An object of the keyword arguments, and of the positional ones under these
+    /// names in this order. A single object as only argument is the input itself.
+    Named(Vec<String>),
+    /// `{"args": [..], "kwargs": {..}}` as they came.
+    Call,
+}

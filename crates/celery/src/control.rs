@@ -1,0 +1,1 @@
+//! Remote control: `celery inspect`, `celery status`, revoke, Flower.

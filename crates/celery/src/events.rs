@@ -1,0 +1,1 @@
+//! Events of tasks and of this worker, as Flower and `celery events` read them.
