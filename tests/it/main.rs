@@ -9,6 +9,7 @@
 
 mod audit;
 mod cache;
+mod celery;
 mod calls;
 mod chaos;
 mod cli;

@@ -43,6 +43,32 @@ pub struct CeleryConfig {
     pub open_max: usize,
 }
 
+impl CeleryConfig {
+    /// Celery's defaults on one Redis, for the queue `celery` and no task.
+    pub fn new(broker_url: impl Into<String>) -> Self {
+        let broker_url = broker_url.into();
+        Self {
+            result_backend: broker_url.clone(),
+            broker_url,
+            queues: vec!["celery".to_owned()],
+            tasks: BTreeMap::new(),
+            name: "lovage@localhost".to_owned(),
+            concurrency: 1,
+            result_expires: Duration::from_secs(86_400),
+            result_extended: false,
+            track_started: false,
+            task_events: false,
+            visibility_timeout: Duration::from_secs(3_600),
+            key_prefix: String::new(),
+            result_prefix: String::new(),
+            priority_sep: "\u{6}\u{16}".to_owned(),
+            priority_steps: vec![0, 3, 6, 9],
+            timezone: jiff::tz::TimeZone::UTC,
+            open_max: 1_000,
+        }
+    }
+}
+
 /// What a Celery task is here.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Mapping {
