@@ -204,6 +204,9 @@ pub(crate) struct Worker {
     /// Queue to take jobs from; may be given more than once.
     #[arg(long = "queue", value_name = "NAME")]
     pub(crate) queues: Vec<String>,
+    /// Celery's broker, whose producers' tasks are run too; `[celery]` in the settings says which.
+    #[arg(long, value_name = "URL")]
+    pub(crate) celery: Option<String>,
 }
 
 /// Which server to talk to.

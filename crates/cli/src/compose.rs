@@ -6,6 +6,7 @@ use std::time::Duration;
 use lovage_api::{ApiConfig, FormatSpec, Image, OptionSpec, Render, Rendered, State};
 use lovage_broker_redis::{RedisBroker, RedisConfig};
 use lovage_broker_sqlite::{SqliteBroker, SqliteConfig};
+use lovage_celery::Bridge;
 use lovage_core::broker::Broker;
 use lovage_core::cache::Cache;
 use lovage_core::checkpoint::Checkpoint;
@@ -260,6 +261,23 @@ pub(crate) fn worker_with(
         ..WorkerConfig::new(queues, settings.worker.concurrency)
     };
     Worker::new(store.broker.clone(), handlers, clock(), config)
+}
+
+/// The bridge to Celery, where the settings have one.
+///
+/// # Errors
+/// A task that is mapped to a kind there is not.
+pub(crate) fn bridge(settings: &Settings, store: &Store) -> Result<Option<Bridge>, Exit> {
+    let Some(config) = settings.celery.bridge(settings.worker.concurrency) else {
+        return Ok(None);
+    };
+    let kinds = kinds();
+    let stray = config.tasks.iter().find(|(_, mapping)| kinds.get(&mapping.kind).is_none());
+    if let Some((task, mapping)) = stray {
+        let message = format!("celery.tasks: {task} is mapped to {}, which is no kind: see lovage kinds", mapping.kind);
+        return Err(Exit::new(exit::USAGE, message));
+    }
+    Ok(Some(Bridge::new(config, store.broker.clone(), kinds.catalog(), clock())))
 }
 
 /// The API over a store.

@@ -4,6 +4,7 @@
 //! every part is given. Whoever holds a [`Settings`] holds
 //! values that were checked.
 
+mod celery;
 mod error;
 mod layers;
 mod read;
@@ -27,6 +28,7 @@ use lovage_pipeline::llm::Price;
 use tracing_subscriber::EnvFilter;
 use url::Url;
 
+pub(crate) use celery::Celery;
 pub(crate) use error::ConfigError;
 use layers::Layers;
 pub(crate) use secret::{Secret, masked};
@@ -105,6 +107,8 @@ pub(crate) struct Settings {
     pub(crate) research: Research,
     /// What jobs share.
     pub(crate) cache: Cache,
+    /// The bridge to Celery.
+    pub(crate) celery: Celery,
     /// Logs.
     pub(crate) log: Log,
     layers: Layers,
@@ -151,6 +155,7 @@ impl Settings {
             llm: Llm::read(&layers)?,
             research: Research::read(&layers)?,
             cache: Cache::read(&layers)?,
+            celery: Celery::read(&layers)?,
             log: Log::read(&layers)?,
             layers,
         })

@@ -1,8 +1,11 @@
 //! `lovage worker`: runs jobs.
 
+use std::collections::BTreeSet;
+
 use lovage_core::id::QueueName;
 use lovage_worker::WorkerError;
 use tokio::task::JoinError;
+use tokio_util::sync::CancellationToken;
 
 use super::api::stopped;
 use super::{Flag, given};
@@ -22,22 +25,36 @@ pub(crate) fn flags(args: &Worker) -> Vec<Flag> {
             "worker.queues",
             (!args.queues.is_empty()).then(|| args.queues.clone().into()),
         ),
+        ("celery.broker_url", args.celery.clone().map(Into::into)),
     ])
 }
 
 pub(crate) async fn run(settings: Settings) -> Result<(), Exit> {
     telemetry::init(&settings.log);
     let store = compose::store(&settings).await?;
+    let bridge = compose::bridge(&settings, &store)?;
     let worker = compose::worker(&settings, &store, queues(&settings)?)?;
-    let stopped = async {
+    let stop = CancellationToken::new();
+    let working = async {
+        let ended = worker.run(stop.clone().cancelled_owned()).await;
+        ended.map_err(|error| Exit::because("the worker ended", &error))
+    };
+    let bridging = async {
+        match bridge {
+            Some(bridge) => bridge.run(stop.clone().cancelled_owned()).await,
+            None => Ok(stop.cancelled().await),
+        }
+        .map_err(|error| Exit::because("the bridge to Celery ended", &error))
+    };
+    let hearing = async {
         if let Err(error) = stopped().await {
             tracing::error!(message = error.message, "cannot hear signals: stopping");
         }
+        stop.cancel();
+        Ok(())
     };
-    worker
-        .run(stopped)
-        .await
-        .map_err(|error| Exit::because("the worker ended", &error))
+    // Whichever fails ends all: half a worker would look alive.
+    tokio::try_join!(working, bridging, hearing).map(|_| ())
 }
 
 /// How a worker that ran as a task ended.
@@ -46,9 +63,12 @@ pub(crate) fn ended(task: Result<Result<(), WorkerError>, JoinError>) -> Result<
     ended.map_err(|error| Exit::because("the worker ended", &error))
 }
 
-/// The queues of the settings, as names.
+/// The queues of the settings, as names; those of the bridge too.
 pub(crate) fn queues(settings: &Settings) -> Result<Vec<QueueName>, Exit> {
-    let names = settings.worker.queues.iter().map(|name| name.parse());
+    let bridged = settings.celery.bridge(1).map(|config| config.queues);
+    let names = settings.worker.queues.iter().cloned().chain(bridged.into_iter().flatten());
+    let names: BTreeSet<String> = names.collect();
+    let names = names.iter().map(|name| name.parse());
     names
         .collect::<Result<_, _>>()
         .map_err(|error| Exit::new(exit::USAGE, format!("worker.queues: {error}")))
