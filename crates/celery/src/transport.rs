@@ -75,12 +75,7 @@ impl Transport {
     }
 
     /// Puts a sealed message into a queue.
-    pub(crate) async fn publish(
-        &self,
-        queue: &str,
-        priority: u8,
-        envelope: &str,
-    ) -> RedisResult<()> {
+    pub(crate) async fn publish(&self, queue: &str, priority: u8, envelope: &str) -> RedisResult<()> {
         let _ = (queue, priority, envelope);
         todo!("transport")
     }

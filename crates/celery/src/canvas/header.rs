@@ -34,22 +34,17 @@ impl Planner<'_> {
             group: group.clone(),
             size,
         })?;
-        let tuple = tuple(
-            &body
-                .read::<String>("task_id")?
-                .expect("the body has got its id"),
-            None,
-        );
         let shared = Shared {
             group: string(&group),
             body: Payload::of(&body).expect("a signature has a JSON form"),
             kwargs: chord.kwargs.get("kwargs").cloned(),
         };
+        let mut tuples = Vec::with_capacity(members.len());
         for (index, member) in members.into_iter().enumerate() {
             let member = shared.member(member, index)?;
-            self.send(member, results, origin, place.at("header", index))?;
+            tuples.push(self.send(member, results, origin, place.at("header", index))?);
         }
-        Ok(tuple)
+        Ok(tuple(&group, Some(&tuples)))
     }
 }
 
