@@ -15,6 +15,8 @@ mod backend;
 mod bridge;
 mod call;
 mod canvas;
+#[cfg(test)]
+mod captured;
 mod check;
 mod chord;
 mod config;
