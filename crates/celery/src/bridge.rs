@@ -8,7 +8,7 @@ use lovage_core::catalog::Catalog;
 use lovage_core::clock::Clock;
 use lovage_core::id::{InvalidId, QueueName};
 use tokio::task::{JoinError, JoinSet};
-use tokio::time::{MissedTickBehavior, interval};
+use tokio::time::{Interval, MissedTickBehavior, interval};
 use tokio_util::sync::CancellationToken;
 
 use crate::backend::Backend;
@@ -25,6 +25,8 @@ use crate::transport::{RENEW_EVERY, Transport};
 
 /// How often abandoned messages are looked for, at the rarest.
 const RESTORE_EVERY: Duration = Duration::from_secs(5);
+/// How often at the most, however short the visibility timeout.
+const RESTORE_PAUSE: Duration = Duration::from_millis(100);
 
 /// The bridge to Celery.
 pub struct Bridge {
@@ -152,40 +154,39 @@ impl Bridge {
 /// Says again and again that this bridge lives.
 async fn renew(parts: Arc<Parts>) {
     let transport = &parts.canvas.transport;
-    every(&parts, RENEW_EVERY, async || {
+    let mut ticks = ticks(RENEW_EVERY);
+    while goes_on(&parts, &mut ticks).await {
         let entries = parts.open.entries();
         parts.celery.insist(|| transport.renew(&entries)).await;
-    })
-    .await;
+    }
 }
 
 /// Gives back what Celery workers took before they died.
 async fn restore_abandoned(parts: Arc<Parts>) {
     let canvas = &parts.canvas;
     let visibility = parts.config.visibility_timeout;
-    let pause = RESTORE_EVERY.min(visibility / 3).max(Duration::from_millis(100));
-    every(&parts, pause, async || {
+    let mut ticks = ticks(RESTORE_EVERY.min(visibility / 3).max(RESTORE_PAUSE));
+    while goes_on(&parts, &mut ticks).await {
         let now = canvas.clock.now();
-        let asked = parts.celery.insist(|| restore(&canvas.transport, visibility, now));
-        if let Some(restored @ 1..) = asked.await {
+        let restored = parts
+            .celery
+            .insist(|| restore(&canvas.transport, visibility, now));
+        if let Some(restored @ 1..) = restored.await {
             tracing::info!(restored, "messages of dead Celery workers go out again");
         }
-    })
-    .await;
+    }
 }
 
-/// Does something now and then, until the bridge stops.
-async fn every(parts: &Parts, pause: Duration, act: impl AsyncFn()) {
-    let mut ticks = interval(pause);
+fn ticks(every: Duration) -> Interval {
+    let mut ticks = interval(every);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
-    let acting = async {
-        loop {
-            ticks.tick().await;
-            act().await;
-        }
-    };
+    ticks
+}
+
+/// Waits for the next time; not so when the bridge stops.
+async fn goes_on(parts: &Parts, ticks: &mut Interval) -> bool {
     tokio::select! {
-        () = acting => {}
-        () = parts.stop.cancelled() => {}
+        _ = ticks.tick() => true,
+        () = parts.stop.cancelled() => false,
     }
 }

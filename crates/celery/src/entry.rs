@@ -56,7 +56,7 @@ pub(crate) async fn carry(parts: Arc<Parts>, hold: Hold, held: Held) -> Option<S
 }
 
 async fn through(parts: Arc<Parts>, hold: Hold, held: Held) -> Option<()> {
-    let queue = held.queue.parse();
+    let queue = held.queue.parse::<QueueName>();
     let decoded = Task::decode(&held.raw, &parts.config.timezone);
     let (queue, task) = match (queue, decoded) {
         (Ok(queue), Ok(task)) => (queue, Arc::new(task)),

@@ -59,7 +59,9 @@ async fn take(parts: &Arc<Parts>, carried: &mut Carried) {
     let taken = taken.unwrap_or_default();
     if taken.is_empty() {
         tokio::select! {
-            _ = parts.celery.insist(|| transport.wait(&queues, WAIT)) => {}
+            waited = transport.wait(&queues, WAIT) => if waited.is_err() {
+                parts.celery.pause(1).await;
+            },
             () = parts.stop.cancelled() => {}
         }
         return;
