@@ -1,13 +1,32 @@
 //! Celery's result backend.
 
+use std::sync::{Arc, LazyLock};
+
+use lovage_core::clock::Clock;
+use redis::Script;
+
+use crate::bridge::BridgeError;
 use crate::config::CeleryConfig;
+use crate::keys::Keys;
+use crate::link::Link;
 use crate::result::Meta;
 use crate::transport::RedisResult;
+
+/// How long it is remembered that a chord's body was sent, as with Celery.
+const DONE_S: u64 = 300;
+
+static STORE: LazyLock<Script> = LazyLock::new(|| Script::new(include_str!("lua/store.lua")));
+static CHORD_PART: LazyLock<Script> =
+    LazyLock::new(|| Script::new(include_str!("lua/chord_part.lua")));
 
 /// Celery's result backend. Cheap to clone.
 #[derive(Clone)]
 pub(crate) struct Backend {
-    // connection, keys, settings
+    link: Link,
+    keys: Arc<Keys>,
+    /// Seconds that results are kept; 0 is for ever.
+    keep_s: u64,
+    clock: Arc<dyn Clock>,
 }
 
 /// What a chord knows after one of its parts.
@@ -21,21 +40,37 @@ pub(crate) enum ChordPart {
 }
 
 impl Backend {
-    pub(crate) async fn connect(config: &CeleryConfig) -> RedisResult<Self> {
-        let _ = config;
-        todo!("backend")
+    /// The backend of `config`, which is not asked yet.
+    ///
+    /// # Errors
+    /// An address that cannot be read.
+    pub(crate) fn open(config: &CeleryConfig, clock: Arc<dyn Clock>) -> Result<Self, BridgeError> {
+        let link = Link::open(&config.result_backend, &config.tls)?;
+        Ok(Self {
+            keys: Arc::new(Keys::new(config, link.database())),
+            keep_s: config.result_expires.as_secs(),
+            clock,
+            link,
+        })
+    }
+
+    /// Whether it answers.
+    pub(crate) async fn ping(&self) -> RedisResult<()> {
+        let mut ping = redis::pipe();
+        ping.cmd("PING").ignore();
+        self.link.send(&ping).await
     }
 
     /// Stores and publishes a state, unless SUCCESS stands there. Says whether it did.
     pub(crate) async fn store(&self, meta: &Meta<'_>) -> RedisResult<bool> {
-        let _ = meta;
-        todo!("backend")
+        let mut store = STORE.key(self.keys.result(meta.id));
+        store.arg(meta.json(self.clock.now())).arg(self.keep_s);
+        self.link.call(&store).await
     }
 
     /// The JSON that stands for a task.
     pub(crate) async fn get(&self, id: &str) -> RedisResult<Option<String>> {
-        let _ = id;
-        todo!("backend")
+        self.read(self.keys.result(id)).await
     }
 
     /// One part of a chord's header is done.
@@ -46,25 +81,68 @@ impl Backend {
         index: Option<u64>,
         part: &str,
     ) -> RedisResult<ChordPart> {
-        let _ = (group, id, index, part);
-        todo!("backend")
+        let place = index.map_or_else(|| "+inf".to_owned(), |index| index.to_string());
+        let member = match index {
+            Some(index) => format!("{id}:{index}"),
+            None => format!("{id}:None"),
+        };
+        let mut count = CHORD_PART.key(self.keys.chord_parts(group));
+        count
+            .key(self.keys.chord_added(group))
+            .key(self.keys.chord_size(group))
+            .key(self.keys.chord_seen(group))
+            .key(self.keys.chord_claim(group))
+            .arg(&member)
+            .arg(place)
+            .arg(part)
+            .arg(self.keep_s)
+            .arg(format!("lovage:{member}"));
+        let parts: Vec<String> = self.link.call(&count).await?;
+        Ok(if parts.is_empty() {
+            ChordPart::Waiting
+        } else {
+            ChordPart::Complete(parts)
+        })
     }
 
     /// How many parts a chord's header has.
     pub(crate) async fn chord_size(&self, group: &str, size: u64) -> RedisResult<()> {
-        let _ = (group, size);
-        todo!("backend")
+        let mut set = redis::pipe();
+        let key = self.keys.chord_size(group);
+        match self.keep_s {
+            0 => set.set(key, size),
+            keep => set.set_ex(key, size, keep),
+        }
+        .ignore();
+        self.link.send(&set).await
     }
 
     /// The chord's body was sent, or failed: its keys go.
     pub(crate) async fn chord_done(&self, group: &str) -> RedisResult<()> {
-        let _ = group;
-        todo!("backend")
+        let mut done = redis::pipe();
+        done.atomic();
+        for key in [
+            self.keys.chord_parts(group),
+            self.keys.chord_added(group),
+            self.keys.chord_size(group),
+            self.keys.chord_seen(group),
+        ] {
+            done.del(key).ignore();
+        }
+        done.set_ex(self.keys.chord_claim(group), "done", DONE_S)
+            .ignore();
+        self.link.send(&done).await
     }
 
     /// The saved tree of a group's results, where its producer saved one.
     pub(crate) async fn saved_group(&self, group: &str) -> RedisResult<Option<String>> {
-        let _ = group;
-        todo!("backend")
+        self.read(self.keys.group(group)).await
+    }
+
+    async fn read(&self, key: String) -> RedisResult<Option<String>> {
+        let mut get = redis::pipe();
+        get.get(key);
+        let (value,): (Option<String>,) = self.link.send(&get).await?;
+        Ok(value)
     }
 }

@@ -1,6 +1,7 @@
 //! What an operator says about the Celery side.
 
 use std::collections::BTreeMap;
+use std::path::PathBuf;
 use std::time::Duration;
 
 /// How to reach Celery's broker and what its tasks are here.
@@ -10,6 +11,8 @@ pub struct CeleryConfig {
     pub broker_url: String,
     /// Celery's `result_backend`; the broker's when the same.
     pub result_backend: String,
+    /// Whom to trust and who we are, where an address asks for TLS (`rediss`).
+    pub tls: Tls,
     /// Queues whose messages are taken, the default queue of follow-up tasks first.
     pub queues: Vec<String>,
     /// Tasks by their Celery name.
@@ -50,6 +53,7 @@ impl CeleryConfig {
         Self {
             result_backend: broker_url.clone(),
             broker_url,
+            tls: Tls::default(),
             queues: vec!["celery".to_owned()],
             tasks: BTreeMap::new(),
             name: "lovage@localhost".to_owned(),
@@ -67,6 +71,16 @@ impl CeleryConfig {
             open_max: 1_000,
         }
     }
+}
+
+/// Files in PEM form, read when a bridge starts.
+#[derive(Debug, Clone, Default)]
+pub struct Tls {
+    /// The authorities that may have signed the server's certificate; without
+    /// it those that the system trusts.
+    pub ca: Option<PathBuf>,
+    /// Our certificate and its key, for servers that ask for one.
+    pub client: Option<(PathBuf, PathBuf)>,
 }
 
 /// What a Celery task is here.
