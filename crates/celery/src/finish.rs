@@ -63,14 +63,14 @@ pub(crate) fn check(task: &Task, config: &CeleryConfig, now: Timestamp) -> Resul
         .chain(&task.chain)
         .chain(&task.chord);
     let origin = origin(task);
+    let place = Place::after(&task.id);
     follow_ups
-        .map(|signature| {
-            let place = Place::after(&task.id);
-            Planner::new(config, now)
-                .send(signature.clone(), &[Payload::null()], &origin, place)
-                .map(drop)
+        .cloned()
+        .try_for_each(|signature| {
+            let mut planner = Planner::new(config, now);
+            let results = [Payload::null()];
+            planner.send(signature, &results, &origin, place).map(drop)
         })
-        .collect::<Result<(), Refusal>>()
         .map_err(|refusal| refusal.exception())
 }
 
@@ -152,7 +152,7 @@ impl Ending {
                 place.at("chain", index),
             );
         }
-        let errbacks: Vec<Payload> = task.errbacks.iter().map(|errback| json(errback)).collect();
+        let errbacks: Vec<Payload> = task.errbacks.iter().map(json).collect();
         planner.call_errbacks(&errbacks, &task.id, &origin, place);
         Self {
             end: End::Failure(exception),
