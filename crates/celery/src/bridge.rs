@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use jiff::Timestamp;
 use lovage_core::broker::Broker;
 use lovage_core::catalog::Catalog;
 use lovage_core::clock::Clock;
@@ -14,6 +15,8 @@ use tokio_util::sync::CancellationToken;
 use crate::backend::Backend;
 use crate::canvas::Canvas;
 use crate::config::CeleryConfig;
+use crate::control::obey;
+use crate::events::{Events, tell_all};
 use crate::intake::take_all;
 use crate::notice::Notices;
 use crate::open::Open;
@@ -70,6 +73,9 @@ pub(crate) struct Parts {
     pub(crate) open: Open,
     pub(crate) queues: Queues,
     pub(crate) notices: Notices,
+    pub(crate) events: Events,
+    /// When this bridge began.
+    pub(crate) since: Timestamp,
     /// With the server of Celery's queues.
     pub(crate) celery: Patience,
     /// With the server of Celery's results.
@@ -106,6 +112,8 @@ impl Bridge {
         parts.canvas.transport.declare(&parts.queues.names()).await?;
         parts.canvas.backend.ping().await?;
         let mut tasks = JoinSet::new();
+        tasks.spawn(tell_all(parts.clone(), parts.notices.listen()));
+        tasks.spawn(obey(parts.clone()));
         tasks.spawn(take_all(parts.clone()));
         tasks.spawn(renew(parts.clone()));
         tasks.spawn(restore_abandoned(parts.clone()));
@@ -136,6 +144,8 @@ impl Bridge {
             open: Open::default(),
             queues: Queues::new(config.queues.clone()),
             notices: Notices::new(),
+            events: Events::new(config.task_events),
+            since: self.clock.now(),
             celery: patience("Celery's broker"),
             results: patience("Celery's result backend"),
             store: patience("the store of jobs"),

@@ -69,7 +69,7 @@ pub async fn check(config: &CeleryConfig) -> Result<Checked, BridgeError> {
             let (length, messages) = look(&transport, &list).await?;
             lengths.push((step, length));
             for message in messages {
-                match Task::decode(&message, &config.timezone) {
+                match Task::decode(&message, &TimeZone::UTC) {
                     Ok(task) => *seen.entry(task.name).or_default() += 1,
                     Err(_) => unreadable += 1,
                 }

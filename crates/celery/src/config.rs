@@ -40,8 +40,6 @@ pub struct CeleryConfig {
     pub priority_sep: String,
     /// `broker_transport_options["priority_steps"]`, in order.
     pub priority_steps: Vec<u8>,
-    /// Celery's `timezone`, of times that name none.
-    pub timezone: jiff::tz::TimeZone,
     /// Tasks of this process that are taken and not over; more stay in Celery's list.
     pub open_max: usize,
 }
@@ -67,7 +65,6 @@ impl CeleryConfig {
             result_prefix: String::new(),
             priority_sep: "\u{6}\u{16}".to_owned(),
             priority_steps: vec![0, 3, 6, 9],
-            timezone: jiff::tz::TimeZone::UTC,
             open_max: 1_000,
         }
     }

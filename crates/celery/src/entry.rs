@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use jiff::tz::TimeZone;
 use lovage_core::broker::Enqueued;
 use lovage_core::id::{JobId, QueueName};
 use lovage_core::job::NewJob;
@@ -57,7 +58,7 @@ pub(crate) async fn carry(parts: Arc<Parts>, hold: Hold, held: Held) -> Option<S
 
 async fn through(parts: Arc<Parts>, hold: Hold, held: Held) -> Option<()> {
     let queue = held.queue.parse::<QueueName>();
-    let decoded = Task::decode(&held.raw, &parts.config.timezone);
+    let decoded = Task::decode(&held.raw, &TimeZone::UTC);
     let (queue, task) = match (queue, decoded) {
         (Ok(queue), Ok(task)) => (queue, Arc::new(task)),
         (_, Err(refused)) => return bury(&parts, &held, refused).await,

@@ -71,6 +71,13 @@ impl Open {
         self.lock().entries.values().flatten().cloned().collect()
     }
 
+    /// How many tasks a worker runs now.
+    pub(crate) fn running(&self) -> usize {
+        let state = self.lock();
+        let opened = state.entries.values().flatten();
+        opened.filter(|opened| matches!(opened.stage, Stage::Running(_))).count()
+    }
+
     /// Of how many tasks this process saw the end, by their names.
     pub(crate) fn ended(&self) -> BTreeMap<String, u64> {
         self.lock().ended.clone()

@@ -15,6 +15,8 @@ use crate::transport::{RedisResult, Transport};
 const KEEP: Duration = Duration::from_secs(3 * 3_600);
 /// Revocations kept, as with Celery; the oldest go first.
 const MAX: isize = 50_000;
+/// Ids shown to those who ask.
+const SHOWN_MAX: isize = 1_000;
 
 /// The revocations. Cheap to clone.
 #[derive(Clone)]
@@ -84,6 +86,14 @@ impl Revoked {
         let at: Vec<Option<f64>> = self.link.send(&ask).await?;
         let oldest = self.oldest() as f64;
         Ok(at.into_iter().flatten().any(|at| at > oldest))
+    }
+
+    /// The newest ids, to be shown.
+    pub(crate) async fn ids(&self) -> RedisResult<Vec<String>> {
+        let mut ask = redis::pipe();
+        ask.zrevrange(&self.key, 0, SHOWN_MAX - 1);
+        let (members,): (Vec<String>,) = self.link.send(&ask).await?;
+        Ok(members.into_iter().filter(|one| !one.starts_with('\0')).collect())
     }
 
     /// Times up to this one, in ms, no longer count.

@@ -2,7 +2,6 @@
 
 use std::collections::BTreeMap;
 
-use jiff::tz::TimeZone;
 use lovage_celery::{CeleryConfig, Mapping, Shape};
 use lovage_core::id::{Kind, QueueName};
 use toml::{Table, Value};
@@ -42,11 +41,6 @@ impl Celery {
             result_prefix: from.text("celery.result_prefix")?.to_owned(),
             priority_sep: from.text("celery.priority_sep")?.to_owned(),
             priority_steps: priority_steps(from)?,
-            timezone: from.parsed(
-                "celery.timezone",
-                "a time zone such as \"UTC\" or \"Asia/Seoul\"",
-                |text| TimeZone::get(text).ok(),
-            )?,
             open_max: from.whole("celery.open_max", 1..=100_000)?,
             ..CeleryConfig::new("")
         };
