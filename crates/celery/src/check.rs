@@ -2,6 +2,8 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use jiff::tz::TimeZone;
+
 use crate::bridge::BridgeError;
 use crate::config::CeleryConfig;
 use crate::message::Task;
