@@ -56,9 +56,7 @@ impl Backend {
 
     /// Whether it answers.
     pub(crate) async fn ping(&self) -> RedisResult<()> {
-        let mut ping = redis::pipe();
-        ping.cmd("PING").ignore();
-        self.link.send(&ping).await
+        self.link.ping().await
     }
 
     /// Stores and publishes a state, unless SUCCESS stands there. Says whether it did.

@@ -22,7 +22,13 @@ pub(crate) struct Canvas {
 impl Canvas {
     /// Sends a signature with `results` in front of its arguments; gives its result
     /// tuple, as `children` of a result holds it.
-    pub(crate) async fn send(&self, signature: &Signature, results: &[Payload], root: &str, parent: &str) -> RedisResult<Payload> {
+    pub(crate) async fn send(
+        &self,
+        signature: &Signature,
+        results: &[Payload],
+        root: &str,
+        parent: &str,
+    ) -> RedisResult<Payload> {
         let _ = (signature, results, root, parent);
         todo!("canvas")
     }

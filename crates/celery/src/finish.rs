@@ -19,7 +19,12 @@ pub(crate) enum End {
 
 /// Writes and sends all that follows. Repeated after a crash it overwrites
 /// nothing: a success stands, follow-up tasks have the same ids again.
-pub(crate) async fn finish(canvas: &crate::canvas::Canvas, task: &Task, end: &End, retries: u32) -> RedisResult<()> {
+pub(crate) async fn finish(
+    canvas: &crate::canvas::Canvas,
+    task: &Task,
+    end: &End,
+    retries: u32,
+) -> RedisResult<()> {
     let _ = (canvas, task, end, retries);
     todo!("canvas")
 }

@@ -42,7 +42,9 @@ impl Target {
             Err(_) => Vec::new(),
         };
         // No id of a task has such a form.
-        let stamps = values.iter().map(|value| Self(format!("\0{name}\0{value}")));
+        let stamps = values
+            .iter()
+            .map(|value| Self(format!("\0{name}\0{value}")));
         stamps.collect()
     }
 
@@ -50,7 +52,9 @@ impl Target {
     pub(crate) fn of(task: &Task) -> Vec<Self> {
         let stamps = task.stamps.iter();
         let stamps = stamps.flat_map(|(name, values)| Self::stamps(name, values));
-        std::iter::once(Self::task(&task.id)).chain(stamps).collect()
+        std::iter::once(Self::task(&task.id))
+            .chain(stamps)
+            .collect()
     }
 }
 
