@@ -115,7 +115,6 @@ impl Link {
     }
 
     /// A connection that listens to a channel.
-    #[expect(dead_code, reason = "remote control listens with it")]
     pub(crate) async fn subscription(&self, channel: &str) -> RedisResult<PubSub> {
         let connect = async {
             let mut subscription = self.0.client.get_async_pubsub().await?;
