@@ -56,9 +56,7 @@ impl Backend {
 
     /// Whether it answers.
     pub(crate) async fn ping(&self) -> RedisResult<()> {
-        let mut ping = redis::pipe();
-        ping.cmd("PING").ignore();
-        self.link.send(&ping).await
+        self.link.ping().await
     }
 
     /// Stores and publishes a state, unless SUCCESS stands there. Says whether it did.
@@ -144,5 +142,127 @@ impl Backend {
         get.get(key);
         let (value,): (Option<String>,) = self.link.send(&get).await?;
         Ok(value)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use lovage_tests::clock::ManualClock;
+    use lovage_tests::redis::RedisServer;
+
+    use super::*;
+
+    async fn backend() -> Option<(RedisServer, Backend)> {
+        if !RedisServer::available() {
+            return None;
+        }
+        let server = RedisServer::start().await;
+        let config = CeleryConfig::new(server.url());
+        let backend = Backend::open(&config, Arc::new(ManualClock::default())).unwrap();
+        Some((server, backend))
+    }
+
+    fn complete(parts: &[&str]) -> ChordPart {
+        ChordPart::Complete(parts.iter().map(|part| (*part).to_owned()).collect())
+    }
+
+    #[tokio::test]
+    async fn the_last_part_gets_all_in_order_once() {
+        let Some((server, backend)) = backend().await else {
+            return;
+        };
+        let part = async |id: &str, index, json: &str| {
+            backend.chord_part("g", id, index, json).await.unwrap()
+        };
+        assert_eq!(
+            part("c", Some(2), "C").await,
+            ChordPart::Waiting,
+            "no size yet"
+        );
+        backend.chord_size("g", 3).await.unwrap();
+        assert_eq!(part("a", Some(0), "A").await, ChordPart::Waiting);
+        assert_eq!(
+            part("a", Some(0), "A").await,
+            ChordPart::Waiting,
+            "counted once"
+        );
+        assert_eq!(part("b", Some(1), "B").await, complete(&["A", "B", "C"]));
+        assert_eq!(
+            part("c", Some(2), "C").await,
+            ChordPart::Waiting,
+            "another has the claim"
+        );
+        let left = server.command(&["TTL", "celery-taskset-meta-g.j"]).await;
+        assert!(left.unwrap().parse::<i64>().unwrap() > 86_000);
+        backend.chord_done("g").await.unwrap();
+        assert_eq!(
+            part("b", Some(1), "B").await,
+            ChordPart::Waiting,
+            "the body was sent"
+        );
+        let keys = server.command(&["KEYS", "*"]).await.unwrap();
+        assert_eq!(keys, "celery-taskset-meta-g.c");
+    }
+
+    #[tokio::test]
+    async fn a_part_whose_bridge_died_before_the_body_was_sent_has_its_claim_again() {
+        let Some((_server, backend)) = backend().await else {
+            return;
+        };
+        backend.chord_size("g", 1).await.unwrap();
+        for _ in 0..2 {
+            let part = backend.chord_part("g", "a", None, "A").await.unwrap();
+            assert_eq!(part, complete(&["A"]));
+        }
+    }
+
+    #[tokio::test]
+    async fn parts_that_were_added_are_waited_for() {
+        let Some((server, backend)) = backend().await else {
+            return;
+        };
+        backend.chord_size("g", 1).await.unwrap();
+        server
+            .command(&["SET", "celery-taskset-meta-g.t", "1"])
+            .await
+            .unwrap();
+        let first = backend.chord_part("g", "a", Some(0), "A").await.unwrap();
+        assert_eq!(first, ChordPart::Waiting);
+        let second = backend.chord_part("g", "b", Some(1), "B").await.unwrap();
+        assert_eq!(second, complete(&["A", "B"]));
+    }
+
+    #[tokio::test]
+    async fn a_success_stands_however_it_was_written() {
+        let Some((server, backend)) = backend().await else {
+            return;
+        };
+        let meta = Meta {
+            id: "1",
+            state: crate::result::State::Started,
+            result: lovage_core::payload::Payload::null(),
+            traceback: None,
+            children: Vec::new(),
+            group: None,
+            parent: None,
+            extended: None,
+        };
+        let key = "celery-task-meta-1";
+        for stands in [
+            r#"{"status": "SUCCESS", "result": 1}"#,
+            r#"{"status":"SUCCESS"}"#,
+            r#"{"result": 1, "status": "SUCCESS"}"#,
+        ] {
+            server.command(&["SET", key, stands]).await.unwrap();
+            assert!(!backend.store(&meta).await.unwrap(), "{stands}");
+            assert_eq!(backend.get("1").await.unwrap().as_deref(), Some(stands));
+        }
+        for yields in [
+            r#"{"status": "FAILURE", "result": {"status": "SUCCESS"}}"#,
+            "no json",
+        ] {
+            server.command(&["SET", key, yields]).await.unwrap();
+            assert!(backend.store(&meta).await.unwrap(), "{yields}");
+        }
     }
 }

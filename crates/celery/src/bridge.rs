@@ -109,7 +109,7 @@ impl Bridge {
     /// when it begins.
     pub async fn run(self, stop: impl Future<Output = ()> + Send) -> Result<(), BridgeError> {
         let parts = Arc::new(self.parts()?);
-        parts.canvas.transport.declare(&parts.queues.names()).await?;
+        parts.canvas.transport.ping().await?;
         parts.canvas.backend.ping().await?;
         let mut tasks = JoinSet::new();
         tasks.spawn(tell_all(parts.clone(), parts.notices.listen()));
@@ -161,13 +161,17 @@ impl Bridge {
     }
 }
 
-/// Says again and again that this bridge lives.
+/// Says again and again that this bridge lives, and which queues it takes from.
 async fn renew(parts: Arc<Parts>) {
     let transport = &parts.canvas.transport;
     let mut ticks = ticks(RENEW_EVERY);
     while goes_on(&parts, &mut ticks).await {
         let entries = parts.open.entries();
         parts.celery.insist(|| transport.renew(&entries)).await;
+        // A full server refuses it; messages are taken from it none the less.
+        if let Err(error) = transport.declare(&parts.queues.names()).await {
+            tracing::debug!(%error, "queues are not declared");
+        }
     }
 }
 

@@ -62,7 +62,8 @@ pub async fn check(config: &CeleryConfig) -> Result<Checked, BridgeError> {
     let transport = Transport::open(config)?;
     let mut names = queues(&transport).await?;
     names.extend(config.queues.iter().cloned());
-    let mut seen: BTreeMap<String, u64> = config.tasks.keys().map(|name| (name.clone(), 0)).collect();
+    let mut seen: BTreeMap<String, u64> =
+        config.tasks.keys().map(|name| (name.clone(), 0)).collect();
     let (mut queues, mut unreadable) = (Vec::new(), 0);
     for name in names {
         let mut lengths = Vec::new();

@@ -127,7 +127,10 @@ impl Entry {
         if !self.again {
             self.tell(What::Received);
         }
-        let waits = self.task.eta.is_some_and(|eta| eta > self.parts.canvas.clock.now());
+        let waits = self
+            .task
+            .eta
+            .is_some_and(|eta| eta > self.parts.canvas.clock.now());
         if let (true, Some(tag)) = (waits, &self.shown) {
             let transport = &self.parts.canvas.transport;
             // Tools look at it; nothing depends on it.
@@ -234,9 +237,8 @@ impl Entry {
         let asked = parts.store.insist(|| parts.broker.get(&new.id));
         let there = asked.await.ok_or(Halt::Stopped)?;
         // One that is gone by now is enqueued again when it is not found.
-        Ok(there.is_none_or(|job| {
-            job.kind == new.kind && (!job.keep_input || job.input == new.input)
-        }))
+        Ok(there
+            .is_none_or(|job| job.kind == new.kind && (!job.keep_input || job.input == new.input)))
     }
 
     /// Has the job ended before its time.
@@ -320,7 +322,10 @@ fn shown(task: &Task, held: &Held) -> Option<String> {
     task.eta?;
     let text = String::from_utf8_lossy(&held.raw);
     let tagged: Option<Tagged> = serde_json::from_str(&json::strict(&text)).ok();
-    Some(tagged.map_or_else(|| held.entry.clone(), |tagged| tagged.properties.delivery_tag))
+    Some(tagged.map_or_else(
+        || held.entry.clone(),
+        |tagged| tagged.properties.delivery_tag,
+    ))
 }
 
 /// The message as Celery's workers keep those that they hold.

@@ -61,9 +61,11 @@ impl Entry {
         let mut after = 0;
         loop {
             let parts = self.parts.clone();
-            let asked = parts
-                .store
-                .insist(|| parts.broker.events(&id, after, limits::EVENT_PAGE_MAX, WAIT));
+            let asked = parts.store.insist(|| {
+                parts
+                    .broker
+                    .events(&id, after, limits::EVENT_PAGE_MAX, WAIT)
+            });
             let page = tokio::select! {
                 page = asked => page.ok_or(Halt::Stopped)?,
                 () = parts.stop.cancelled() => return Err(Halt::Stopped),
@@ -130,7 +132,11 @@ impl Entry {
 
     async fn waits(&mut self, call: &Task, event: &Event) -> Result<(), Halt> {
         self.hold.stands(Stage::Waiting);
-        let Ok(Waits { reason, error: Some(error) }) = event.data.read() else {
+        let Ok(Waits {
+            reason,
+            error: Some(error),
+        }) = event.data.read()
+        else {
             return Ok(());
         };
         if reason != WaitReason::Backoff.as_str() {
@@ -211,7 +217,10 @@ fn cancelled(call: &Task, job: &Job) -> Halt {
     if last.is_some_and(|attempt| is_over_limit(call, &attempt.error)) {
         return failed(over_limit(call));
     }
-    let is_late = job.error.as_ref().is_some_and(|error| error.code == EXPIRED);
+    let is_late = job
+        .error
+        .as_ref()
+        .is_some_and(|error| error.code == EXPIRED);
     Halt::Ended(End::Revoked(match job.started_at {
         _ if is_late => "expired",
         Some(_) => "terminated",
@@ -227,7 +236,8 @@ fn is_over_limit(call: &Task, error: &JobError) -> bool {
 /// What Celery raises for the limit that was exceeded.
 fn over_limit(call: &Task) -> Exception {
     let (hard, soft) = call.time_limit;
-    let of_hard = hard.filter(|hard| *hard > 0.0 && soft.is_none_or(|soft| soft <= 0.0 || *hard <= soft));
+    let of_hard =
+        hard.filter(|hard| *hard > 0.0 && soft.is_none_or(|soft| soft <= 0.0 || *hard <= soft));
     let (class, message) = match of_hard {
         Some(seconds) => ("TimeLimitExceeded", vec![number(seconds)]),
         None => ("SoftTimeLimitExceeded", Vec::new()),

@@ -83,6 +83,13 @@ impl Link {
         answer.inspect_err(|error| self.failed(error))
     }
 
+    /// Whether the server answers.
+    pub(crate) async fn ping(&self) -> RedisResult<()> {
+        let mut ping = redis::pipe();
+        ping.ping().ignore();
+        self.send(&ping).await
+    }
+
     /// A connection of its own on which the server may push messages, and those messages.
     ///
     /// # Errors
@@ -101,7 +108,8 @@ impl Link {
             });
         let info = self.0.client.get_connection_info().clone();
         let redis = info.redis_settings().clone();
-        let client = Client::open(info.set_redis_settings(redis.set_protocol(ProtocolVersion::RESP3)))?;
+        let client =
+            Client::open(info.set_redis_settings(redis.set_protocol(ProtocolVersion::RESP3)))?;
         let line = client.get_multiplexed_async_connection_with_config(&settings);
         Ok((line.await?, pushes))
     }
@@ -210,7 +218,11 @@ mod tests {
 
     #[test]
     fn anything_else_is_refused_without_being_repeated() {
-        for url in ["amqp://me:secret@h", "redis//:secret@h", "redis://:secret@h/x"] {
+        for url in [
+            "amqp://me:secret@h",
+            "redis//:secret@h",
+            "redis://:secret@h/x",
+        ] {
             let error = Link::open(url, &Tls::default()).err().unwrap();
             let shown = format!("{error} {error:?}");
             assert!(shown.contains("redis://"), "{shown}");

@@ -145,12 +145,7 @@ impl Hold {
 
     /// Counts its end.
     pub(crate) fn ended(&self, name: &str) {
-        *self
-            .open
-            .lock()
-            .ended
-            .entry(name.to_owned())
-            .or_default() += 1;
+        *self.open.lock().ended.entry(name.to_owned()).or_default() += 1;
     }
 
     fn change(&self, change: impl FnOnce(&mut Opened)) {

@@ -61,11 +61,7 @@ pub(crate) async fn restore(
     restored
 }
 
-async fn sweep(
-    transport: &Transport,
-    visibility: Duration,
-    now: Timestamp,
-) -> RedisResult<usize> {
+async fn sweep(transport: &Transport, visibility: Duration, now: Timestamp) -> RedisResult<usize> {
     let latest = now.as_duration().as_secs_f64() - visibility.as_secs_f64();
     let (mut restored, mut left) = (0, 0);
     for _ in 0..PAGES_MAX {
@@ -130,7 +126,12 @@ fn fate(transport: &Transport, value: &[u8], now: Timestamp) -> Fate {
         }
         None => Fate::Back {
             list: keys.dead(),
-            text: dead("", value, "an unacknowledged message that cannot be read", now),
+            text: dead(
+                "",
+                value,
+                "an unacknowledged message that cannot be read",
+                now,
+            ),
         },
     }
 }
@@ -152,7 +153,9 @@ fn redelivered(envelope: &Object) -> (String, u8) {
     let mut headers = inner(&envelope, "headers");
     headers.insert("redelivered".to_owned(), yes.clone());
     let mut properties = inner(&envelope, "properties");
-    let priority = properties.get("priority").and_then(|number| number.read().ok());
+    let priority = properties
+        .get("priority")
+        .and_then(|number| number.read().ok());
     let mut delivery = inner(&properties, "delivery_info");
     delivery.insert("redelivered".to_owned(), yes);
     put(&mut properties, "delivery_info", &delivery);

@@ -44,7 +44,9 @@ impl Target {
             Err(_) => Vec::new(),
         };
         // No id of a task has such a form.
-        let stamps = values.iter().map(|value| Self(format!("\0{name}\0{value}")));
+        let stamps = values
+            .iter()
+            .map(|value| Self(format!("\0{name}\0{value}")));
         stamps.collect()
     }
 
@@ -52,7 +54,9 @@ impl Target {
     pub(crate) fn of(task: &Task) -> Vec<Self> {
         let stamps = task.stamps.iter();
         let stamps = stamps.flat_map(|(name, values)| Self::stamps(name, values));
-        std::iter::once(Self::task(&task.id)).chain(stamps).collect()
+        std::iter::once(Self::task(&task.id))
+            .chain(stamps)
+            .collect()
     }
 }
 
@@ -100,5 +104,57 @@ impl Revoked {
     fn oldest(&self) -> i64 {
         let keep = i64::try_from(KEEP.as_millis()).unwrap_or(i64::MAX);
         self.clock.now().as_millisecond().saturating_sub(keep)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use lovage_tests::clock::ManualClock;
+    use lovage_tests::redis::RedisServer;
+
+    use super::*;
+    use crate::config::CeleryConfig;
+
+    fn task(id: &str, stamps: &str) -> Task {
+        let raw = format!(
+            r#"{{"body":"[[],{{}},{{}}]","content-type":"application/json","content-encoding":"utf-8",
+                "headers":{{"task":"t","id":"{id}","stamped_headers":["owner"],"stamps":{stamps}}},
+                "properties":{{"body_encoding":"utf-8","delivery_tag":"1"}}}}"#
+        );
+        Task::decode(raw.as_bytes(), &jiff::tz::TimeZone::UTC).unwrap()
+    }
+
+    #[tokio::test]
+    async fn ids_and_stamps_revoke_for_a_while() {
+        if !RedisServer::available() {
+            return;
+        }
+        let server = RedisServer::start().await;
+        let transport = Transport::open(&CeleryConfig::new(server.url())).unwrap();
+        let clock = ManualClock::default();
+        let revoked = Revoked::new(&transport, Arc::new(clock.clone()));
+        let values = Payload::parse(r#"["ann", 7]"#).unwrap();
+        let mut targets = Target::stamps("owner", &values);
+        targets.push(Target::task("1"));
+        revoked.add(&targets).await.unwrap();
+        for (id, stamps, is_revoked) in [
+            ("1", "{}", true),
+            ("2", "{}", false),
+            ("2", r#"{"owner":"ann"}"#, true),
+            ("2", r#"{"owner":["bob","ann"]}"#, true),
+            ("2", r#"{"owner":"7"}"#, false),
+            ("2", r#"{"owner":7}"#, true),
+            ("2", r#"{"other":"ann"}"#, false),
+        ] {
+            let has = revoked.has(&task(id, stamps)).await.unwrap();
+            assert_eq!(has, is_revoked, "{id} {stamps}");
+        }
+        clock.advance(KEEP);
+        assert!(!revoked.has(&task("1", "{}")).await.unwrap());
+        revoked.add(&[Target::task("3")]).await.unwrap();
+        let kept = server
+            .command(&["ZRANGE", "lovage.revoked", "0", "-1"])
+            .await;
+        assert_eq!(kept.unwrap(), "3", "the old ones are gone");
     }
 }

@@ -79,6 +79,11 @@ impl Transport {
         &self.keys
     }
 
+    /// Whether it answers.
+    pub(crate) async fn ping(&self) -> RedisResult<()> {
+        self.link.ping().await
+    }
+
     /// Declares queues, so that producers and tools know them.
     pub(crate) async fn declare(&self, queues: &[String]) -> RedisResult<()> {
         let mut declare = redis::pipe();

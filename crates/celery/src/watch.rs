@@ -5,10 +5,11 @@
 //! So the server is asked to say when one of the lists changes
 //! (`CLIENT TRACKING`): it says so once for every time that they were looked at.
 
+use std::io;
 use std::time::Duration;
 
-use redis::PushInfo;
 use redis::aio::MultiplexedConnection;
+use redis::{PushInfo, PushKind};
 use tokio::sync::{Mutex, mpsc};
 use tokio::time::{sleep, timeout};
 
@@ -50,10 +51,13 @@ impl Watch {
         };
         while changes.try_recv().is_ok() {}
         let waiting = async {
-            if has_any(connection, lists).await? || changes.recv().await.is_some() {
+            if has_any(connection, lists).await? {
                 return Ok(());
             }
-            Err(std::io::Error::from(std::io::ErrorKind::UnexpectedEof).into())
+            match changes.recv().await {
+                Some(change) if change.kind != PushKind::Disconnection => Ok(()),
+                _ => Err(io::Error::from(io::ErrorKind::UnexpectedEof).into()),
+            }
         };
         let waited = timeout(at_most, waiting).await.unwrap_or(Ok(()));
         if waited.is_err() {
@@ -90,4 +94,69 @@ async fn has_any(connection: &mut MultiplexedConnection, lists: &[String]) -> Re
     }
     let lengths: Vec<u64> = lengths.query_async(connection).await?;
     Ok(lengths.iter().any(|length| *length > 0))
+}
+
+#[cfg(test)]
+mod tests {
+    use lovage_tests::redis::RedisServer;
+    use tokio::time::Instant;
+
+    use super::*;
+    use crate::config::Tls;
+
+    /// Longer than anything here takes.
+    const LONG: Duration = Duration::from_secs(60);
+
+    #[tokio::test]
+    async fn a_message_in_any_list_ends_the_wait_and_stays_there() {
+        if !RedisServer::available() {
+            return;
+        }
+        let server = RedisServer::start().await;
+        let watch = Watch::new(Link::open(&server.url(), &Tls::default()).unwrap());
+        let lists = ["q", "q3", "other"].map(str::to_owned);
+        for list in &lists {
+            let (waited, pushed) = tokio::join!(watch.wait(&lists, LONG), async {
+                // Only once the lists were looked at is there something to wait for.
+                server.says(&["CLIENT", "LIST"], "cmd=llen").await;
+                server.command(&["LPUSH", list, "message"]).await
+            });
+            waited.unwrap();
+            assert_eq!(pushed.unwrap(), "1");
+            watch.wait(&lists, LONG).await.unwrap();
+            assert_eq!(server.command(&["LLEN", list]).await.unwrap(), "1");
+            server.command(&["FLUSHALL"]).await.unwrap();
+        }
+        let begun = Instant::now();
+        watch.wait(&lists, Duration::from_millis(50)).await.unwrap();
+        assert!(begun.elapsed() < LONG);
+    }
+
+    #[tokio::test]
+    async fn a_server_that_cannot_say_is_looked_at_now_and_then() {
+        if !RedisServer::available() {
+            return;
+        }
+        let server = RedisServer::start_with(&["--rename-command", "CLIENT", ""]).await;
+        let watch = Watch::new(Link::open(&server.url(), &Tls::default()).unwrap());
+        watch.wait(&["q".to_owned()], LONG).await.unwrap();
+        assert!(matches!(*watch.line.lock().await, Line::Mute));
+    }
+
+    #[tokio::test]
+    async fn a_line_that_breaks_is_opened_anew() {
+        if !RedisServer::available() {
+            return;
+        }
+        let mut server = RedisServer::start().await;
+        let watch = Watch::new(Link::open(&server.url(), &Tls::default()).unwrap());
+        let lists = ["q".to_owned()];
+        let (waited, ()) = tokio::join!(watch.wait(&lists, LONG), async {
+            server.says(&["CLIENT", "LIST"], "cmd=llen").await;
+            server.restart().await;
+        });
+        assert!(waited.is_err());
+        server.command(&["LPUSH", "q", "message"]).await.unwrap();
+        watch.wait(&lists, LONG).await.unwrap();
+    }
 }

@@ -23,7 +23,9 @@ fn unreachable(world: &World, request_lost: f64, answer_lost: f64) -> Arc<Faulty
 
 #[tokio::test]
 async fn a_message_that_was_taken_and_not_enqueued_is_taken_over() {
-    let Some(world) = World::start().await else { return };
+    let Some(world) = World::start().await else {
+        return;
+    };
     let message = Message::new("echo", json!([1]));
     let first = world.bridge_to(world.config(), unreachable(&world, 1.0, 0.0));
     world.send(&message).await;
@@ -35,26 +37,39 @@ async fn a_message_that_was_taken_and_not_enqueued_is_taken_over() {
 
 #[tokio::test]
 async fn a_message_that_was_enqueued_unheard_is_taken_over() {
-    let Some(world) = World::start().await else { return };
+    let Some(world) = World::start().await else {
+        return;
+    };
     let message = Message::new("echo", json!([1]));
     let first = world.bridge_to(world.config(), unreachable(&world, 0.0, 1.0));
     world.send(&message).await;
-    until("the job is there", async || world.job(&message).await.is_some()).await;
+    until("the job is there", async || {
+        world.job(&message).await.is_some()
+    })
+    .await;
     first.kill().await;
     taken_over(&world, &message).await;
 }
 
 #[tokio::test]
 async fn a_task_that_ends_while_no_bridge_is_there_is_answered_by_the_next() {
-    let Some(world) = World::start().await else { return };
+    let Some(world) = World::start().await else {
+        return;
+    };
     let message = Message::new("echo", json!([1]));
     let first = world.bridge();
     world.send(&message).await;
-    until("the job is there", async || world.job(&message).await.is_some()).await;
+    until("the job is there", async || {
+        world.job(&message).await.is_some()
+    })
+    .await;
     first.kill().await;
     world.worker(echo);
     until("the job is over", async || {
-        world.job(&message).await.is_some_and(|job| job.status.is_final())
+        world
+            .job(&message)
+            .await
+            .is_some_and(|job| job.status.is_final())
     })
     .await;
     taken_over(&world, &message).await;
@@ -66,7 +81,10 @@ async fn taken_over(world: &World, message: &Message) {
     let second = world.bridge();
     let worker = world.worker(echo);
     let meta = world.result(&message.id).await;
-    assert_eq!((&meta["status"], &meta["result"]["args"]), (&json!("SUCCESS"), &json!([1])));
+    assert_eq!(
+        (&meta["status"], &meta["result"]["args"]),
+        (&json!("SUCCESS"), &json!([1]))
+    );
     world.is_quiet().await;
     assert_eq!(world.job(message).await.unwrap().attempt, 1);
     let dead: u64 = world.ask(&[b"LLEN", b"lovage.dead"]).await;
@@ -79,7 +97,9 @@ async fn taken_over(world: &World, message: &Message) {
 /// after it took effect, and the bridge dies with it.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_bridge_may_die_at_any_command() {
-    let Some(world) = World::start().await else { return };
+    let Some(world) = World::start().await else {
+        return;
+    };
     for lost in [Lost::Request, Lost::Reply] {
         let mut died = 0;
         while dies_after(&world, died, lost).await {
@@ -98,13 +118,17 @@ async fn dies_after(world: &World, commands: usize, lost: Lost) -> bool {
     proxy.lose_after(commands, lost);
     let config = CeleryConfig {
         result_backend: proxy.url(),
-        ..CeleryConfig { broker_url: proxy.url(), ..world.config() }
+        ..CeleryConfig {
+            broker_url: proxy.url(),
+            ..world.config()
+        }
     };
     let worker = world.worker(echo);
     let first = world.bridge_to(config, Arc::new(world.store.clone()));
     until("the loss or the end", async || {
-        proxy.has_lost() || world.ask::<u64>(&[b"HLEN", b"lovage.ledger"]).await == 0
-            && world.ask::<u64>(&[b"LLEN", b"celery"]).await == 0
+        proxy.has_lost()
+            || world.ask::<u64>(&[b"HLEN", b"lovage.ledger"]).await == 0
+                && world.ask::<u64>(&[b"LLEN", b"celery"]).await == 0
     })
     .await;
     let died = proxy.has_lost();
@@ -117,27 +141,39 @@ async fn dies_after(world: &World, commands: usize, lost: Lost) -> bool {
 
 #[tokio::test]
 async fn a_bridge_that_stops_leaves_its_tasks_to_another_at_once() {
-    let Some(world) = World::start().await else { return };
+    let Some(world) = World::start().await else {
+        return;
+    };
     let message = Message::new("echo", json!([1]));
     let first = world.bridge();
     world.send(&message).await;
-    until("the job is there", async || world.job(&message).await.is_some()).await;
+    until("the job is there", async || {
+        world.job(&message).await.is_some()
+    })
+    .await;
     first.stop().await;
     world.holds(1).await;
     let begun = Instant::now();
     world.bridge();
     world.worker(echo);
     assert_eq!(world.result(&message.id).await["status"], "SUCCESS");
-    assert!(begun.elapsed() < Duration::from_secs(10), "it was not given up at once");
+    assert!(
+        begun.elapsed() < Duration::from_secs(10),
+        "it was not given up at once"
+    );
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn bridges_side_by_side_do_each_task_once() {
-    let Some(world) = World::start().await else { return };
+    let Some(world) = World::start().await else {
+        return;
+    };
     let bridges = [world.bridge(), world.bridge()];
     world.worker(echo);
     world.worker(echo);
-    let sent: Vec<Message> = (0..100).map(|number| Message::new("echo", json!([number]))).collect();
+    let sent: Vec<Message> = (0..100)
+        .map(|number| Message::new("echo", json!([number])))
+        .collect();
     for message in &sent {
         world.send(message).await;
     }

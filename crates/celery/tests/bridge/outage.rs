@@ -12,7 +12,9 @@ use crate::world::{Message, World, echo, until};
 
 #[tokio::test]
 async fn a_full_queue_is_waited_for() {
-    let Some(world) = World::start().await else { return };
+    let Some(world) = World::start().await else {
+        return;
+    };
     let queue = "celery".parse().unwrap();
     let limits = QueueLimits {
         length: Some(1),
@@ -34,7 +36,9 @@ async fn a_full_queue_is_waited_for() {
 
 #[tokio::test]
 async fn a_store_that_loses_every_other_call_does_each_task_once() {
-    let Some(world) = World::start().await else { return };
+    let Some(world) = World::start().await else {
+        return;
+    };
     let faults = Faults {
         request_lost: 0.3,
         answer_lost: 0.3,
@@ -43,7 +47,9 @@ async fn a_store_that_loses_every_other_call_does_each_task_once() {
     let store = FaultyBroker::new(Arc::new(world.store.clone()), faults, 7);
     world.bridge_to(world.config(), Arc::new(store));
     world.worker(echo);
-    let sent: Vec<Message> = (0..20).map(|number| Message::new("echo", json!([number]))).collect();
+    let sent: Vec<Message> = (0..20)
+        .map(|number| Message::new("echo", json!([number])))
+        .collect();
     for message in &sent {
         world.send(message).await;
     }
@@ -58,11 +64,16 @@ async fn a_store_that_loses_every_other_call_does_each_task_once() {
 #[tokio::test]
 async fn a_server_that_restarts_loses_no_task() {
     let kept = ["--appendonly", "yes", "--appendfsync", "always"];
-    let Some(mut world) = World::with(&kept).await else { return };
+    let Some(mut world) = World::with(&kept).await else {
+        return;
+    };
     world.bridge();
     let before = Message::new("echo", json!(["before"]));
     world.send(&before).await;
-    until("the job is there", async || world.job(&before).await.is_some()).await;
+    until("the job is there", async || {
+        world.job(&before).await.is_some()
+    })
+    .await;
     world.redis.kill().await;
     world.worker(echo);
     world.redis.restart().await;
@@ -76,21 +87,23 @@ async fn a_server_that_restarts_loses_no_task() {
 
 #[tokio::test]
 async fn a_full_server_is_emptied_and_answers_when_there_is_room() {
-    let Some(world) = World::start().await else { return };
-    world.bridge();
+    let Some(world) = World::start().await else {
+        return;
+    };
     world.worker(echo);
-    let sent: Vec<Message> = (0..3).map(|number| Message::new("echo", json!([number]))).collect();
-    // Stopped from writing while the messages come, so that they are taken when it is full.
-    let mut line = world.line().await;
-    let mut full = redis::pipe();
-    full.atomic();
+    let sent: Vec<Message> = (0..3)
+        .map(|number| Message::new("echo", json!([number])))
+        .collect();
     for message in &sent {
-        full.lpush("celery", message.envelope.to_string()).ignore();
+        world.send(message).await;
     }
-    full.cmd("CONFIG").arg("SET").arg("maxmemory").arg("1").ignore();
-    full.query_async::<()>(&mut line).await.unwrap();
+    let _: String = world.ask(&[b"CONFIG", b"SET", b"maxmemory", b"1"]).await;
+    world.bridge();
     for message in &sent {
-        until("the job is there", async || world.job(message).await.is_some()).await;
+        until("the job is there", async || {
+            world.job(message).await.is_some()
+        })
+        .await;
     }
     assert_eq!(world.ask::<u64>(&[b"LLEN", b"celery"]).await, 0);
     let _: String = world.ask(&[b"CONFIG", b"SET", b"maxmemory", b"0"]).await;

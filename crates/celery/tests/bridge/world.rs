@@ -85,7 +85,10 @@ impl World {
             tasks: BTreeMap::from([
                 ("echo".to_owned(), mapping("test.echo", Shape::Call)),
                 ("other".to_owned(), mapping("test.other", Shape::Call)),
-                ("picky".to_owned(), mapping("test.picky", Shape::Named(vec!["x".to_owned()]))),
+                (
+                    "picky".to_owned(),
+                    mapping("test.picky", Shape::Named(vec!["x".to_owned()])),
+                ),
             ]),
             track_started: true,
             ..CeleryConfig::new(self.redis.url() + "/0")
@@ -122,13 +125,22 @@ impl World {
                     };
                     for claimed in store.claim(&ask).await.unwrap().claimed {
                         let outcome = work(&claimed.job);
-                        let progress = r#"{"step":"","current":1,"total":2,"message":null}"#;
-                        let event = NewEvent {
-                            kind: "progress".to_owned(),
+                        let events = [
+                            (
+                                "attempt_started",
+                                json!({ "attempt": claimed.job.attempt, "worker": worker }),
+                            ),
+                            (
+                                "progress",
+                                json!({ "step": "", "current": 1, "total": 2, "message": null }),
+                            ),
+                        ];
+                        let events = events.map(|(kind, data)| NewEvent {
+                            kind: kind.to_owned(),
                             step: None,
-                            data: Payload::parse(progress).unwrap(),
-                        };
-                        store.emit(&claimed.lease, &[event]).await.unwrap();
+                            data: Payload::of(&data).unwrap(),
+                        });
+                        store.emit(&claimed.lease, &events).await.unwrap();
                         let settle = Settle {
                             next: lifecycle::settle(&claimed.job, &outcome, clock.now(), 0.0),
                             lease: claimed.lease,
@@ -142,8 +154,7 @@ impl World {
         })
     }
 
-    /// A connection to Celery's server, as a test has it.
-    pub(crate) async fn line(&self) -> MultiplexedConnection {
+    async fn line(&self) -> MultiplexedConnection {
         let client = redis::Client::open(self.redis.url()).unwrap();
         client.get_multiplexed_async_connection().await.unwrap()
     }
@@ -163,7 +174,9 @@ impl World {
             None | Some(0..3) => message.queue.to_owned(),
             Some(priority) => format!("{}\u{6}\u{16}{}", message.queue, priority / 3 * 3),
         };
-        let _: u64 = self.ask(&[b"LPUSH", list.as_bytes(), text.as_bytes()]).await;
+        let _: u64 = self
+            .ask(&[b"LPUSH", list.as_bytes(), text.as_bytes()])
+            .await;
     }
 
     /// The final result of a task, waited for as producers wait for it.
@@ -185,7 +198,9 @@ impl World {
                 meta = Some(serde_json::from_str(&text).unwrap());
             }
         };
-        timeout(SOON, waiting).await.unwrap_or_else(|_| panic!("no result of {id}"))
+        timeout(SOON, waiting)
+            .await
+            .unwrap_or_else(|_| panic!("no result of {id}"))
     }
 
     /// Waits until bridges hold nothing.
@@ -213,7 +228,13 @@ impl World {
         let entries: Vec<String> = self.ask(&[b"HKEYS", b"lovage.ledger"]).await;
         for entry in entries {
             let _: u64 = self
-                .ask(&[b"ZADD", b"lovage.ledger.seen", b"XX", b"1", entry.as_bytes()])
+                .ask(&[
+                    b"ZADD",
+                    b"lovage.ledger.seen",
+                    b"XX",
+                    b"1",
+                    entry.as_bytes(),
+                ])
                 .await;
         }
     }
@@ -286,7 +307,9 @@ impl Message {
     }
 
     pub(crate) fn tag(&self) -> &str {
-        self.envelope["properties"]["delivery_tag"].as_str().unwrap()
+        self.envelope["properties"]["delivery_tag"]
+            .as_str()
+            .unwrap()
     }
 }
 
