@@ -75,14 +75,15 @@ struct Fail;
 
 #[derive(Deserialize)]
 struct Failing {
+    /// A text, or what a chain gave.
     #[serde(default = "boom")]
-    message: String,
+    message: serde_json::Value,
     #[serde(default = "value_error")]
     kind: String,
 }
 
-fn boom() -> String {
-    "boom".to_owned()
+fn boom() -> serde_json::Value {
+    "boom".into()
 }
 
 fn value_error() -> String {
@@ -93,6 +94,7 @@ fn value_error() -> String {
 impl Handler for Fail {
     async fn run(&self, context: Context) -> Result<Payload, Failure> {
         let Failing { message, kind } = context.input()?;
+        let message = message.as_str().map_or_else(|| message.to_string(), str::to_owned);
         Err(Failure::give_up(&kind, message))
     }
 }
