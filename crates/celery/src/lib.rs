@@ -46,5 +46,5 @@ mod transport;
 mod watch;
 
 pub use bridge::{Bridge, BridgeError};
-pub use check::{Checked, check};
+pub use check::{Checked, CheckedQueue, CheckedTask, check};
 pub use config::{CeleryConfig, Mapping, Shape, Tls};

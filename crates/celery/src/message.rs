@@ -19,69 +19,69 @@ const REPR_BYTES_MAX: usize = 1_024;
 
 /// A task message, decoded.
 #[derive(Debug, Clone, PartialEq)]
-pub struct Task {
+pub(crate) struct Task {
     /// Its id to Celery; any text.
-    pub id: String,
+    pub(crate) id: String,
     /// The task's name.
-    pub name: String,
+    pub(crate) name: String,
     /// Positional arguments, a JSON array.
-    pub args: Payload,
+    pub(crate) args: Payload,
     /// Keyword arguments, a JSON object.
-    pub kwargs: Payload,
+    pub(crate) kwargs: Payload,
     /// Not before this time.
-    pub eta: Option<Timestamp>,
+    pub(crate) eta: Option<Timestamp>,
     /// Not to be started after this time.
-    pub expires: Option<Timestamp>,
+    pub(crate) expires: Option<Timestamp>,
     /// The text of `expires` as it came, for what is relayed.
-    pub expires_text: Option<String>,
+    pub(crate) expires_text: Option<String>,
     /// Retries before this message.
-    pub retries: u32,
+    pub(crate) retries: u32,
     /// Seconds until it is killed, and until it is asked to stop; above zero, of any size.
-    pub time_limit: (Option<f64>, Option<f64>),
+    pub(crate) time_limit: (Option<f64>, Option<f64>),
     /// The group it is a member of.
-    pub group: Option<String>,
+    pub(crate) group: Option<String>,
     /// Its place in the group.
-    pub group_index: Option<u64>,
+    pub(crate) group_index: Option<u64>,
     /// The first task of its canvas; itself when none is named.
-    pub root_id: String,
+    pub(crate) root_id: String,
     /// The task that sent it.
-    pub parent_id: Option<String>,
+    pub(crate) parent_id: Option<String>,
     /// No result is to be written.
-    pub ignore_result: bool,
+    pub(crate) ignore_result: bool,
     /// Its arguments as Python shows them, for events.
-    pub args_repr: String,
+    pub(crate) args_repr: String,
     /// Its keyword arguments as Python shows them.
-    pub kwargs_repr: String,
+    pub(crate) kwargs_repr: String,
     /// Stamps, by name.
-    pub stamps: BTreeMap<String, Payload>,
+    pub(crate) stamps: BTreeMap<String, Payload>,
     /// `traceparent`, where the producer traces.
-    pub traceparent: Option<String>,
+    pub(crate) traceparent: Option<String>,
     /// Celery's priority, 0 (most urgent) to 9.
-    pub priority: u8,
+    pub(crate) priority: u8,
     /// Queue it came through.
-    pub routing_key: String,
+    pub(crate) routing_key: String,
     /// Exchange it came through.
-    pub exchange: String,
+    pub(crate) exchange: String,
     /// Called with the result.
-    pub callbacks: Vec<Signature>,
+    pub(crate) callbacks: Vec<Signature>,
     /// Called with the id of the failed task.
-    pub errbacks: Vec<Signature>,
+    pub(crate) errbacks: Vec<Signature>,
     /// Remaining steps, the next one last.
-    pub chain: Vec<Signature>,
+    pub(crate) chain: Vec<Signature>,
     /// Runs when the whole group is done.
-    pub chord: Option<Signature>,
+    pub(crate) chord: Option<Signature>,
 }
 
 /// A message that cannot be a job.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{reason}")]
-pub struct Refused {
+pub(crate) struct Refused {
     /// The id of its task, where one can be read.
-    pub id: Option<String>,
+    pub(crate) id: Option<String>,
     /// Its task's name, where one can be read.
-    pub name: Option<String>,
+    pub(crate) name: Option<String>,
     /// What was expected and what came; never the message's content at length.
-    pub reason: String,
+    pub(crate) reason: String,
 }
 
 impl Task {
@@ -90,7 +90,7 @@ impl Task {
     /// # Errors
     /// When it is no message of a task, or of a content type that is not taken:
     /// pickle is never decoded.
-    pub fn decode(raw: &[u8], zone: &TimeZone) -> Result<Self, Refused> {
+    pub(crate) fn decode(raw: &[u8], zone: &TimeZone) -> Result<Self, Refused> {
         let nameless = |reason| Fields::default().refused(reason);
         let text = envelope::text_of(raw).map_err(nameless)?;
         let envelope = Envelope::read(&text).map_err(nameless)?;

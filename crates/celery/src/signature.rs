@@ -11,22 +11,22 @@ use serde::{Deserialize, Serialize};
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 // Not `flatten`: it buffers what it reads, and a payload is text, not a value.
 #[serde(try_from = "BTreeMap<String, Payload>")]
-pub struct Signature {
+pub(crate) struct Signature {
     /// The task's name.
-    pub task: String,
+    pub(crate) task: String,
     /// Positional arguments.
-    pub args: Vec<Payload>,
+    pub(crate) args: Vec<Payload>,
     /// Keyword arguments.
-    pub kwargs: BTreeMap<String, Payload>,
+    pub(crate) kwargs: BTreeMap<String, Payload>,
     /// Options of `apply_async`, without those that are null.
-    pub options: BTreeMap<String, Payload>,
+    pub(crate) options: BTreeMap<String, Payload>,
     /// `chain`, `group`, `chord` or others; none for a plain task.
-    pub subtask_type: Option<String>,
+    pub(crate) subtask_type: Option<String>,
     /// The result of what ran before is not put in front of its arguments.
-    pub immutable: bool,
+    pub(crate) immutable: bool,
     /// Whatever else stands in it, relayed.
     #[serde(flatten)]
-    pub others: BTreeMap<String, Payload>,
+    pub(crate) others: BTreeMap<String, Payload>,
 }
 
 impl TryFrom<BTreeMap<String, Payload>> for Signature {

@@ -1,6 +1,7 @@
 //! The command line.
 
 pub(crate) mod cache;
+pub(crate) mod celery;
 pub(crate) mod limit;
 pub(crate) mod queue;
 pub(crate) mod sources;
@@ -12,6 +13,7 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 use uuid::Uuid;
 
 use self::cache::CacheAction;
+use self::celery::CeleryAction;
 use self::limit::LimitAction;
 use self::queue::{DeadAction, QueueAction};
 use self::sources::SourcesAction;
@@ -90,6 +92,12 @@ pub(crate) enum Command {
         /// What to do with it.
         #[command(subcommand)]
         action: CacheAction,
+    },
+    /// Look at Celery, whose producers' tasks a worker runs too.
+    Celery {
+        /// What to do with it.
+        #[command(subcommand)]
+        action: CeleryAction,
     },
     /// Measure this machine: the queue, and the Redis floor in the same run.
     Bench(Bench),

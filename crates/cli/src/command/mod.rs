@@ -3,6 +3,7 @@
 mod api;
 mod bench;
 mod cache;
+mod celery;
 mod chaos;
 mod completions;
 mod config;
@@ -26,6 +27,7 @@ mod worker;
 use lovage_core::error::chain;
 
 use crate::args::cache::CacheAction;
+use crate::args::celery::CeleryAction;
 use crate::args::limit::LimitAction;
 use crate::args::queue::{DeadAction, QueueAction};
 use crate::args::sources::SourcesAction;
@@ -71,6 +73,9 @@ pub(crate) async fn run(cli: Cli) -> Result<(), Exit> {
         Command::Sources {
             action: SourcesAction::Check(args),
         } => sources::check(&args, &load(Vec::new())?).await,
+        Command::Celery {
+            action: CeleryAction::Check(args),
+        } => celery::check(&args, &load(celery::flags(&args))?).await,
         Command::Bench(args) => bench::run(&args).await,
         Command::BenchPart(args) => bench::part::run(&args).await,
         Command::Chaos(args) => chaos::run(args).await,
