@@ -4,6 +4,7 @@
 
 mod batch;
 mod comprehensive;
+mod held_back;
 #[path = "../job/mod.rs"]
 mod job;
 mod registry;
