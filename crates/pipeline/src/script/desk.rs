@@ -31,11 +31,11 @@ pub(crate) struct Drafted {
 }
 
 impl Drafted {
-    /// What to say of a text that ends too early.
-    pub(crate) fn cut_short(&self) -> Option<Warning> {
+    /// What to say of the text of a step that ends too early.
+    pub(crate) fn cut_short(&self, step: &str) -> Option<Warning> {
         self.truncated.then(|| Warning {
             code: "truncated".to_owned(),
-            detail: "the model reached its length limit twice".to_owned(),
+            detail: format!("{step}: the model reached its length limit twice"),
         })
     }
 }
