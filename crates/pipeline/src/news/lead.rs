@@ -2,11 +2,13 @@
 
 use std::collections::HashSet;
 use std::sync::Arc;
+use std::time::Duration;
 
 use futures_util::future::join_all;
-use tokio::time::timeout;
+use tokio::time::{Instant, timeout};
 
-use super::limits::{LEADS_MAX, SEARCH_TIMEOUT};
+use super::limits::LEADS_MAX;
+use super::search::search_time;
 use super::source::{Hit, Lead, NewsSource, Query, is_of};
 use super::token::{is_korean, tokens};
 use crate::script::types::Domains;
@@ -90,6 +92,7 @@ pub(crate) async fn follow(
     leads: &[RankedLead],
     known: &[Vec<Hit>],
     like: &Query,
+    deadline: Option<Instant>,
 ) -> Vec<Vec<Hit>> {
     let is_known = |lead: &RankedLead| known.iter().flatten().any(|hit| lead.fits(hit));
     let unknown = leads
@@ -102,7 +105,7 @@ pub(crate) async fn follow(
             .iter()
             .filter(|of| of.speaks(&query.lang) && of.queries_max() == usize::MAX);
         let asks: Vec<_> = asked
-            .map(|of| look_for(lead, &**of, query.clone()))
+            .map(|of| look_for(lead, &**of, query.clone(), search_time(deadline)))
             .collect();
         asks
     });
@@ -110,8 +113,13 @@ pub(crate) async fn follow(
     found.into_iter().filter(|hits| !hits.is_empty()).collect()
 }
 
-async fn look_for(lead: &RankedLead, of: &dyn NewsSource, query: Query) -> Vec<Hit> {
-    let found = timeout(SEARCH_TIMEOUT, of.search(&query)).await;
+async fn look_for(
+    lead: &RankedLead,
+    of: &dyn NewsSource,
+    query: Query,
+    time: Duration,
+) -> Vec<Hit> {
+    let found = timeout(time, of.search(&query)).await;
     let finds = found.ok().and_then(Result::ok).unwrap_or_default();
     let mut hits = finds.admitted(&query).hits;
     hits.retain(|hit| lead.fits(hit));

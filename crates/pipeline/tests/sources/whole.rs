@@ -43,6 +43,7 @@ async fn run(
         since: Since::try_from(since.to_owned()).unwrap(),
         domains: &domains,
         now: now(),
+        deadline: None,
     };
     let research = Research::live(sources, pages).with_host_gap(Duration::ZERO);
     research.run(&inquiry, &()).await
