@@ -30,7 +30,7 @@ mod visit;
 pub use published::Published;
 pub use source::{
     FeedSource, Finds, Hit, Lead, NewsSource, Query, SOURCES, SearchError, Service, Settings,
-    SourceSpec, Trial,
+    SourceSpec, Trial, Turns,
 };
 
 use std::collections::HashSet;

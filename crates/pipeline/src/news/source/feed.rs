@@ -48,7 +48,8 @@ struct Version {
 }
 
 impl FeedSource {
-    /// A source over the feed at `url`, named by its host and path.
+    /// A source over the feed at `url`, which the operator has set, named by
+    /// its host and path. What its entries link to, strangers have written.
     pub fn new(url: Url, fetch: Arc<dyn Fetch>) -> Self {
         let name = format!("{}{}", url.host_str().unwrap_or_default(), url.path());
         Self {
@@ -97,7 +98,7 @@ impl FeedSource {
             known: known
                 .map(|version| version.called.clone())
                 .unwrap_or_default(),
-            ..Request::get(self.url.clone(), Want::Feed)
+            ..Request::of_operator(self.url.clone(), Want::Feed)
         };
         self.fetch.send(&request).await.map_err(SearchError::Fetch)
     }

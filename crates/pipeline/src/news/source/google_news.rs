@@ -7,7 +7,7 @@ use quick_xml::reader::Reader;
 use super::service::{Service, SourceSpec};
 use super::text::plain;
 use super::{Finds, Lead, Query, SearchError};
-use crate::net::{Request, Want};
+use crate::net::Want;
 use crate::news::limits::FEED_ENTRIES_MAX;
 use crate::news::published;
 use crate::news::token::is_korean;
@@ -39,8 +39,8 @@ async fn search(service: &Service, query: &Query) -> Result<Finds, SearchError> 
         ("gl", country),
         ("ceid", edition),
     ];
-    let url = service.url("rss/search", &pairs);
-    let page = service.ask(Request::get(url, Want::Feed), query).await?;
+    let request = service.get("rss/search", &pairs, Want::Feed);
+    let page = service.ask(request, query).await?;
     let now = query.now;
     let leads = tokio::task::spawn_blocking(move || {
         let items = items(&page.body)?;

@@ -18,6 +18,7 @@ mod wikipedia;
 
 pub use feed::FeedSource;
 pub use service::{Service, Settings, SourceSpec};
+pub use turns::Turns;
 
 use async_trait::async_trait;
 use jiff::{SignedDuration, Timestamp};

@@ -13,6 +13,7 @@ use serde_json::Value;
 use super::listing::Listing;
 use super::service::{Found, Service, SourceSpec};
 use super::{Finds, Hit, Query, SearchError};
+use crate::net::Want;
 
 /// Days that are read, newest first; each is a request.
 const DAYS_MAX: i32 = 7;
@@ -68,9 +69,8 @@ async fn page(
         ("format", "json"),
         ("formatversion", "2"),
     ];
-    let answer = service
-        .json_kept(service.url("w/api.php", &pairs), query)
-        .await?;
+    let request = service.get("w/api.php", &pairs, Want::Answer);
+    let answer = service.json_kept(request, query).await?;
     match answer["error"]["code"].as_str() {
         Some("missingtitle") => Ok(None),
         Some(code) => Err(SearchError::Complaint(service.complaint(code))),
