@@ -141,3 +141,60 @@ fn host_and_port(address: &Url) -> Option<String> {
     let (host, port) = (address.host_str()?, address.port_or_known_default()?);
     Some(format!("{host}:{port}"))
 }
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use async_trait::async_trait;
+    use lovage_pipeline::net::{FetchError, Page, Request};
+    use lovage_pipeline::news::Query;
+    use tokio::time::Instant;
+
+    use super::*;
+
+    /// Finds nothing, at once.
+    struct Nothing;
+
+    #[async_trait]
+    impl Fetch for Nothing {
+        async fn send(&self, request: &Request) -> Result<Page, FetchError> {
+            Ok(Page {
+                url: request.url.clone(),
+                status: 200,
+                content_type: None,
+                etag: None,
+                last_modified: None,
+                cache_control: None,
+                retry_after: None,
+                body: "{}".into(),
+            })
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_service_is_asked_in_turn_through_whatever_door() {
+        let doors = Doors {
+            pages: Arc::new(Nothing),
+            services: Arc::new(Nothing),
+            turns: turns(),
+        };
+        let spec = SOURCES.iter().find(|spec| spec.name == "gdelt");
+        let spec = spec.expect("GDELT is a service");
+        let service = source::Service {
+            spec,
+            on: true,
+            address: spec.address.parse().ok(),
+            address_is_set: false,
+            keys: Vec::new(),
+        };
+        let query = Query::about("tides", jiff::Timestamp::UNIX_EPOCH);
+        let begin = Instant::now();
+        for doors in [doors.through(|door| door), doors] {
+            let source = build(&service, &doors).expect("it needs no key");
+            source.search(&query).await.expect("it finds nothing");
+        }
+        assert_eq!(begin.elapsed(), spec.pause);
+        assert!(spec.pause > Duration::ZERO);
+    }
+}

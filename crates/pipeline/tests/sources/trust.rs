@@ -66,7 +66,10 @@ async fn what_a_stranger_links_to_is_not_read_there() {
         assert_eq!(asked.is_empty(), who == "a request", "{who}");
         assert!(!dossier.articles.is_empty(), "{who}");
         for article in &dossier.articles {
-            assert_eq!(article.source.verdict, Verdict::Error, "{who}");
+            let source = &article.source;
+            assert_eq!(source.verdict, Verdict::Robots, "{who}");
+            let why = "robots.txt cannot be read: refused: 127.0.0.1 is not a public address";
+            assert_eq!(source.error.as_deref(), Some(why), "{who}");
         }
         assert_unread(&services, who);
     }
