@@ -68,8 +68,9 @@ async fn what_a_stranger_links_to_is_not_read_there() {
         for article in &dossier.articles {
             let source = &article.source;
             assert_eq!(source.verdict, Verdict::Robots, "{who}");
-            let why = "robots.txt cannot be read: refused: 127.0.0.1 is not a public address";
-            assert_eq!(source.error.as_deref(), Some(why), "{who}");
+            let error = source.error.as_deref().unwrap();
+            let refused = error.starts_with("robots.txt cannot be read: refused: port ");
+            assert!(refused, "{who}: {error}");
         }
         assert_unread(&services, who);
     }
