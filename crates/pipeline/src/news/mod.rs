@@ -16,6 +16,7 @@ mod host;
 mod jsonld;
 mod lead;
 pub mod limits;
+mod markup;
 mod picture;
 mod published;
 pub(crate) mod rank;

@@ -10,7 +10,7 @@ use tokio::time::Instant;
 use url::Url;
 
 use super::host::{Hosts, Off};
-use super::limits::{HOSTS_MAX, ROBOTS_FAILURE_KEPT, ROBOTS_KEPT};
+use super::limits::{HOSTS_MAX, ROBOTS_FAILURE_KEPT, ROBOTS_KEPT, ROBOTS_PATTERNS_MAX};
 use crate::net::{Fetch, FetchError, Want};
 
 /// The name in robots.txt that addresses us.
@@ -114,10 +114,9 @@ async fn ask(fetch: &dyn Fetch, hosts: &Hosts, url: &Url) -> Result<Kept, Off> {
 async fn rules(fetch: &dyn Fetch, address: &Url) -> Rules {
     match fetch.get(address, Want::Robots).await {
         Ok(page) if (200..300).contains(&page.status) => {
-            match Robot::new(AGENT, &page.body) {
-                Ok(robot) => Rules::Given(robot),
-                Err(error) => Rules::Unknown(error.to_string()),
-            }
+            let read = tokio::task::spawn_blocking(move || read(&page.body));
+            let read = read.await.unwrap_or_else(|error| Err(error.to_string()));
+            read.map_or_else(Rules::Unknown, Rules::Given)
         }
         Ok(page) if (400..500).contains(&page.status) => Rules::Open,
         // Sites without the file answer with their home page.
@@ -125,6 +124,15 @@ async fn rules(fetch: &dyn Fetch, address: &Url) -> Rules {
         Ok(page) => Rules::Unknown(format!("http status {}", page.status)),
         Err(error) => Rules::Unknown(error.to_string()),
     }
+}
+
+/// Takes milliseconds of computing: not for the async loop.
+fn read(body: &[u8]) -> Result<Robot, String> {
+    let patterns = body.iter().filter(|byte| **byte == b'$').count();
+    if patterns > ROBOTS_PATTERNS_MAX {
+        return Err(format!("more than {ROBOTS_PATTERNS_MAX} rules with a $"));
+    }
+    Robot::new(AGENT, body).map_err(|error| error.to_string())
 }
 
 #[cfg(test)]
@@ -231,6 +239,18 @@ mod tests {
         assert_eq!(open.delay, Some(Duration::from_secs(2)));
         let closed = access(Ok((200, rules)), "/private/1").await.closed;
         assert_eq!(closed.as_deref(), Some("closed by robots.txt"));
+    }
+
+    #[tokio::test]
+    async fn rules_built_to_fill_the_memory_are_not_kept() {
+        let rules = |patterns: usize| -> &'static str {
+            format!("User-agent: *\n{}", "Disallow: /a$\n".repeat(patterns)).leak()
+        };
+        let most = access(Ok((200, rules(ROBOTS_PATTERNS_MAX))), "/b").await;
+        assert_eq!(most.closed, None);
+        let more = access(Ok((200, rules(ROBOTS_PATTERNS_MAX + 1))), "/b").await;
+        let why = "robots.txt cannot be read: more than 1000 rules with a $";
+        assert_eq!(more.closed.as_deref(), Some(why));
     }
 
     #[tokio::test]

@@ -5,7 +5,7 @@ use quick_xml::events::{BytesStart, Event};
 use quick_xml::reader::Reader;
 
 use super::service::{Service, SourceSpec};
-use super::text::plain;
+use super::text::{headline, name};
 use super::{Finds, Lead, Query, SearchError};
 use crate::net::Want;
 use crate::news::limits::FEED_ENTRIES_MAX;
@@ -89,7 +89,7 @@ fn items(body: &[u8]) -> Result<Vec<Item>, SearchError> {
             }
             Event::Text(text) => push(&mut open, &field, &text),
             Event::CData(text) => push(&mut open, &field, &text),
-            // Left as written: `plain` reads them with the markup of the text.
+            // Left as written: `headline` reads them with the markup of the text.
             Event::GeneralRef(name) => push(&mut open, &field, &format!("&{};", &*name)),
             Event::End(tag) if tag.name().as_ref() == "item" => items.extend(open.take()),
             Event::End(_) => field.clear(),
@@ -125,8 +125,8 @@ fn push(open: &mut Option<Item>, field: &str, text: &str) {
 
 /// The headline without the name of the site that Google puts behind it.
 fn lead(item: Item, now: jiff::Timestamp) -> Option<Lead> {
-    let title = plain(&item.title)?;
-    let site = plain(&item.source).unwrap_or_default();
+    let title = headline(&item.title)?;
+    let site = name(&item.source).unwrap_or_default();
     let title = match title.strip_suffix(&site).map(str::trim_end) {
         Some(rest) if !site.is_empty() => rest.strip_suffix('-').unwrap_or(rest).trim_end(),
         _ => &title,

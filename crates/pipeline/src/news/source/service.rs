@@ -12,7 +12,7 @@ use tokio::sync::Mutex;
 use tokio::time::Instant;
 use url::Url;
 
-use super::text::{complaint, plain};
+use super::text::{complaint, headline, name, plain};
 use super::turns::Turns;
 use super::{Finds, Hit, NewsSource, Query, SearchError};
 use crate::net::{Fetch, Page, Request, Want};
@@ -198,12 +198,12 @@ impl Service {
         if !matches!(url.scheme(), "http" | "https") {
             return None;
         }
-        let title = plain(found.title?)?;
+        let title = headline(found.title?)?;
         let korean = is_korean(&title);
         let parse = |text| published::parse(text, query.now, korean);
         Some(Hit {
             snippet: found.snippet.and_then(plain),
-            site: found.site.and_then(plain),
+            site: found.site.and_then(name),
             published: found.published.and_then(parse),
             lang: if korean { "ko" } else { "en" }.to_owned(),
             via: self.spec.name.to_owned(),
