@@ -31,15 +31,15 @@ impl RankedLead {
     fn new(rank: usize, lead: &Lead) -> Self {
         Self {
             rank,
-            tokens: tokens(&lead.title).into_iter().collect(),
+            tokens: headline_tokens(&lead.title),
             lead: lead.clone(),
         }
     }
 
     /// Whether a hit tells of the same thing, on whatever site: an agency's
     /// report is the same anywhere.
-    pub(crate) fn fits(&self, hit: &Hit) -> bool {
-        let held: HashSet<String> = tokens(&hit.title).into_iter().collect();
+    /// `held` are the [`headline_tokens`] of the hit.
+    pub(crate) fn fits(&self, held: &HashSet<String>) -> bool {
         let least = held.len().min(self.tokens.len());
         let shared = held.intersection(&self.tokens).count();
         // A headline has a few dozen tokens, exact in a float.
@@ -69,6 +69,11 @@ impl RankedLead {
     }
 }
 
+/// What a headline is compared by.
+pub(crate) fn headline_tokens(title: &str) -> HashSet<String> {
+    tokens(title).into_iter().collect()
+}
+
 /// Each headline once, best first.
 pub(crate) fn ranked<'a>(lists: impl Iterator<Item = &'a [Lead]>) -> Vec<RankedLead> {
     let mut seen = HashSet::new();
@@ -94,7 +99,9 @@ pub(crate) async fn follow(
     like: &Query,
     deadline: Option<Instant>,
 ) -> Vec<Vec<Hit>> {
-    let is_known = |lead: &RankedLead| known.iter().flatten().any(|hit| lead.fits(hit));
+    let known = known.iter().flatten();
+    let known: Vec<_> = known.map(|hit| headline_tokens(&hit.title)).collect();
+    let is_known = |lead: &RankedLead| known.iter().any(|held| lead.fits(held));
     let unknown = leads
         .iter()
         .filter(|lead| lead.may_be_found(like) && !is_known(lead))
@@ -122,6 +129,6 @@ async fn look_for(
     let found = timeout(time, of.search(&query)).await;
     let finds = found.ok().and_then(Result::ok).unwrap_or_default();
     let mut hits = finds.admitted(&query).hits;
-    hits.retain(|hit| lead.fits(hit));
+    hits.retain(|hit| lead.fits(&headline_tokens(&hit.title)));
     hits
 }

@@ -16,6 +16,7 @@ mod host;
 mod jsonld;
 mod lead;
 pub mod limits;
+mod markup;
 mod picture;
 mod published;
 pub(crate) mod rank;
@@ -30,7 +31,7 @@ mod visit;
 pub use published::Published;
 pub use source::{
     FeedSource, Finds, Hit, Lead, NewsSource, Query, SOURCES, SearchError, Service, Settings,
-    SourceSpec, Trial,
+    SourceSpec, Trial, Turns,
 };
 
 use std::collections::HashSet;

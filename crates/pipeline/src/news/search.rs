@@ -10,7 +10,7 @@ use tokio::time::{Instant, timeout_at};
 use url::Url;
 
 use super::canon::canonical;
-use super::lead::{RankedLead, follow, ranked};
+use super::lead::{RankedLead, follow, headline_tokens, ranked};
 use super::limits::{QUERIES_AT_ONCE, SEARCH_TIMEOUT};
 use super::source::{Finds, Hit, Lead, NewsSource, Query, SearchError};
 use crate::script::types::{QueryReport, Warning};
@@ -158,9 +158,8 @@ fn merge(lists: &[Vec<Hit>], leads: &[RankedLead]) -> Vec<Candidate> {
     }
     for (score, candidate) in merged.values_mut() {
         let hit = candidate.hit.as_ref();
-        let told = leads
-            .iter()
-            .find(|lead| hit.is_some_and(|hit| lead.fits(hit)));
+        let held = hit.map(|hit| headline_tokens(&hit.title));
+        let told = held.and_then(|held| leads.iter().find(|lead| lead.fits(&held)));
         *score += told.map_or(0.0, |lead| fused(lead.rank));
     }
     let mut ranked: Vec<(f64, Candidate)> = merged.into_values().collect();
