@@ -38,6 +38,7 @@ async fn run(
         since: Since::default(),
         domains: &Domains::default(),
         now: now(),
+        deadline: None,
     };
     let research = Research::live(sources(&pages), pages).with_host_gap(Duration::ZERO);
     research.run(&inquiry, &()).await
