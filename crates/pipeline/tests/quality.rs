@@ -16,11 +16,11 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use job::{Ran, deps, model, ran};
 use lovage_pipeline::llm::Price;
 use lovage_pipeline::render::{Dialect, chat, graph, markdown};
-use lovage_pipeline::script::Deps;
 use lovage_pipeline::script::types::{
     Article, Check, Line, Origin, ResultStatus, ScriptResult, Verdict,
 };
 use lovage_pipeline::script::verify::SUPPORT_MIN;
+use lovage_pipeline::script::{Deps, Prices};
 use lovage_tests::llm::{Answer, Ending, StandIn, Told};
 use lovage_workflow::Failure;
 use regex::Regex;
@@ -333,7 +333,7 @@ async fn offline(topic: &str, script_type: &str) -> Ran {
 
 fn priced(stand_in: &StandIn) -> Deps {
     Deps {
-        price: Some(PRICE),
+        prices: Prices::same(Some(PRICE)),
         ..deps(Some(model(stand_in)))
     }
 }

@@ -158,7 +158,7 @@ fn input(args: &Generate, topic: &str) -> Result<Payload, Exit> {
 
 /// Prints what a script will probably use, without a store.
 fn estimate(args: &Generate, settings: &Settings, input: &Payload) -> Result<(), Exit> {
-    let kinds = compose::kinds().priced(settings.llm.price);
+    let kinds = compose::kinds().priced(settings.llm.prices);
     let entry = kinds.get(script::KIND).expect("the kind is a standard one");
     let of = entry
         .spec

@@ -48,7 +48,7 @@ impl Handler for ReviseHandler {
                 "a story can only be revised by a language model, and this worker has none: set llm.api_key",
             ));
         };
-        let ledger = Ledger::open(&context, request.budget, self.0.price).await?;
+        let ledger = Ledger::open(&context, request.budget, self.0.prices).await?;
         let revision = Revision {
             language: request.language.resolve(&request.story),
             llm: ledger.model(STEP, llm),

@@ -8,7 +8,7 @@ use std::time::Duration;
 use lovage_pipeline::llm::{Llm, OpenAi, OpenAiConfig, Price, RetryPolicy};
 use lovage_pipeline::news::Research;
 use lovage_pipeline::script::types::{Dossier, ScriptResult};
-use lovage_pipeline::script::{Deps, ScriptHandler};
+use lovage_pipeline::script::{Deps, Prices, ScriptHandler};
 use lovage_pipeline::secret::Secret;
 use lovage_tests::llm::StandIn;
 use lovage_workflow::memory::MemoryJournal;
@@ -46,7 +46,7 @@ pub(crate) fn deps(llm: Option<Arc<dyn Llm>>) -> Deps {
     Deps {
         llm,
         vision: None,
-        price: None,
+        prices: Prices::default(),
         research: Arc::new(Research::sample()),
         sharing: None,
     }
@@ -65,7 +65,7 @@ pub(crate) fn with_model(stand_in: &StandIn) -> ScriptHandler {
 /// Works with a model that costs this.
 pub(crate) fn with_price(stand_in: &StandIn, price: Option<Price>) -> ScriptHandler {
     ScriptHandler::new(Deps {
-        price,
+        prices: Prices::same(price),
         ..deps(Some(model(stand_in)))
     })
 }

@@ -1,5 +1,6 @@
 //! What every kind of the list has.
 
+use lovage_pipeline::script::Prices;
 use lovage_workflow::Runner;
 use serde_json::json;
 
@@ -38,7 +39,7 @@ fn every_kind_has_a_handler_a_valid_example_and_a_sentence_about_it() {
 #[test]
 fn priced_or_not_there_are_no_batches_of_batches() {
     let batch = json!({"kind": "batch.generate", "topics": ["tides"]});
-    for kinds in [kinds(), kinds().priced(None)] {
+    for kinds in [kinds(), kinds().priced(Prices::default())] {
         assert_eq!(kinds.iter().count(), 4);
         let catalog = kinds.catalog();
         let refused = catalog.check("batch.generate", &batch, 60);
