@@ -438,7 +438,7 @@ pub(crate) struct Research {
     pub(crate) concurrency: usize,
     /// Pause between two requests to one host.
     pub(crate) host_pause_ms: Duration,
-    /// `host:port` of machines that may be fetched though their address is private.
+    /// `host:port` of machines whose feeds may be read though their address is private.
     pub(crate) trusted_hosts: Vec<String>,
     /// What sites are told of who runs this.
     pub(crate) contact: String,

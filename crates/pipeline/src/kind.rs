@@ -105,7 +105,8 @@ impl Kinds {
     /// The same kinds, their estimates priced. Without a price costs stay unknown.
     #[must_use]
     pub fn priced(&self, price: Option<Price>) -> Self {
-        let priced = self.iter().cloned().map(|mut entry| {
+        let own = self.iter().filter(|entry| entry.name() != batch::KIND);
+        let priced = own.cloned().map(|mut entry| {
             let estimate = entry.spec.estimate.take();
             entry.spec.estimate = estimate.map(|of| priced(of, price));
             entry

@@ -376,10 +376,14 @@ async fn the_same_page_is_one_however_it_is_asked_for() {
     fetch.send(&posted).await.unwrap();
     fetch.get(&url("/a"), Want::Html).await.unwrap();
     fetch.get(&url("/a?b"), Want::Answer).await.unwrap();
+    let named = Request::of_operator(url("/a"), Want::Answer);
+    for _ in 0..2 {
+        fetch.send(&named).await.unwrap();
+    }
     assert_eq!(
         site.0.load(Ordering::SeqCst),
-        4,
-        "a document, a want, a query"
+        5,
+        "a document, a want, a query, who named it"
     );
-    assert_eq!(counts(&cache, Shelf::Page).await.hits, 1);
+    assert_eq!(counts(&cache, Shelf::Page).await.hits, 2);
 }

@@ -15,7 +15,7 @@ use serde_json::json;
 
 use crate::image::{self, Candidate, Kept};
 use crate::llm::{Llm, LlmError, LlmErrorKind};
-use crate::net::Fetch;
+use crate::net::{Fetch, Origin};
 use crate::prompts;
 
 use super::ledger::Ledger;
@@ -143,7 +143,7 @@ impl Work<'_> {
         let context = self.context;
         let run = || async {
             let begun = context.now();
-            let outcome = image::fetch(self.door, &candidate.url).await;
+            let outcome = image::fetch(self.door, &candidate.url, Origin::Stranger).await;
             let (kept, unfit) = match outcome {
                 Ok(kept) => (Some(kept), None),
                 Err(why) => (None, Some(why.to_string())),

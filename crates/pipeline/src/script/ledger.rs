@@ -13,7 +13,7 @@ use jiff::Timestamp;
 use lovage_workflow::{Context, Failure, Parts};
 use serde::{Deserialize, Serialize};
 use serde_json::json;
-use tokio::time::timeout;
+use tokio::time::{Instant, timeout};
 
 use crate::llm::estimate::{answer_tokens, prompt_tokens, tokens_estimate};
 use crate::llm::{
@@ -201,27 +201,31 @@ impl Ledger {
         })
     }
 
-    /// Work without calls, to its end or to the job's deadline.
+    /// Work without calls, which is told when the job's deadline is, to end by
+    /// then with what it has. The warning says that it came to it.
     ///
     /// # Errors
     /// What the work fails with.
-    pub(crate) async fn until_deadline<T>(
+    pub(crate) async fn by_deadline<T, W>(
         &self,
         step: &str,
-        work: impl Future<Output = Result<T, Failure>>,
-    ) -> Result<Result<T, Warning>, Failure> {
-        let Some(left) = self.left() else {
-            return Ok(Ok(work.await?));
+        work: impl FnOnce(Option<Instant>) -> W,
+    ) -> Result<(T, Option<Warning>), Failure>
+    where
+        W: Future<Output = Result<T, Failure>>,
+    {
+        let left = self.left();
+        // Beyond what a clock can show is never.
+        let Some(deadline) = left.and_then(|left| Instant::now().checked_add(left)) else {
+            return Ok((work(None).await?, None));
         };
-        let done = match timeout(left, work).await {
-            Ok(done) => Ok(done?),
-            Err(_) => Err(Warning {
-                code: "deadline".to_owned(),
-                detail: self.reason(Limit::Deadline),
-            }),
-        };
+        let done = work(Some(deadline)).await?;
         self.enter(&self.worked(step)).await?;
-        Ok(done)
+        let late = (Instant::now() >= deadline).then(|| Warning {
+            code: "deadline".to_owned(),
+            detail: self.reason(Limit::Deadline),
+        });
+        Ok((done, late))
     }
 
     /// What was spent, in all and by step.

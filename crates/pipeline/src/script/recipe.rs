@@ -203,15 +203,11 @@ impl Run {
     pub(crate) async fn find(&self, plan: &Plan) -> Result<Done<Dossier>, Failure> {
         let input = (VERSION, &self.request, plan);
         let search = || async {
-            let work = research::run(&self.context, &self.request, plan, &self.research);
-            let dossier = match self.ledger.until_deadline("research", work).await? {
-                Ok(dossier) => dossier,
-                Err(late) => Dossier {
-                    warnings: vec![late],
-                    corpus: self.research.corpus(),
-                    ..Dossier::default()
-                },
+            let look = |deadline| {
+                research::run(&self.context, &self.request, plan, &self.research, deadline)
             };
+            let (mut dossier, late) = self.ledger.by_deadline("research", look).await?;
+            dossier.warnings.extend(late);
             let warnings = dossier.warnings.iter().map(|warning| ("warning", warning));
             let warnings: Vec<_> = warnings.collect();
             self.context.emit_all("research", &warnings).await?;
@@ -345,10 +341,12 @@ impl Run {
     ) -> ScriptResult {
         let (planned, plan_timing) = (&planned.value, &planned.timing);
         let dossier = found.value.clone();
+        let late = late(&dossier);
+        let fallbacks = [("plan", &planned.degraded), ("research", &late)];
         let warnings = planned.degraded.iter().chain(&dossier.warnings);
         let warnings: Vec<_> = warnings.cloned().collect();
         let parts = Parts {
-            degraded: degraded(&[("plan", &planned.degraded)], &warnings),
+            degraded: degraded(&fallbacks, &warnings),
             insufficient: true,
             generator: extractive::generator(planned.plan.language, dossier.corpus),
             script: Script::default(),
@@ -377,12 +375,16 @@ impl Run {
         let mut checks = verifier.check(&mut script, &mut dossier);
         checks.unknown_citations = draft.unknown_citations + review.unknown_citations;
         checks.urls_removed = draft.urls_removed + review.urls_removed;
+        let late = late(&dossier);
         let fallbacks = [
             ("plan", &planned.value.degraded),
+            ("research", &late),
             ("write", &draft.degraded),
         ];
-        let why = fallbacks.iter().filter_map(|(_, why)| (*why).clone());
+        let why = [&planned.value.degraded, &draft.degraded];
         let warnings: Vec<_> = why
+            .into_iter()
+            .filter_map(Option::clone)
             .chain(dossier.warnings.clone())
             .chain(draft.warnings.clone())
             .chain(review.warnings.clone())
@@ -453,6 +455,12 @@ pub(crate) fn degraded(
     let budget = warnings.iter().any(fallback::is_budget).then_some("budget");
     let all = steps.map(|(step, _)| *step).chain(budget);
     all.map(str::to_owned).collect()
+}
+
+/// Why the research ended before it was done, where that was the job's deadline.
+pub(crate) fn late(dossier: &Dossier) -> Option<Warning> {
+    let mut warnings = dossier.warnings.iter();
+    warnings.find(|one| fallback::is_budget(one)).cloned()
 }
 
 pub(crate) fn removed(checks: &Checks) -> Option<Warning> {

@@ -694,7 +694,7 @@ pub struct StepUsage {
 pub struct Prompts {
     /// The planner's.
     pub planner: String,
-    /// The writer's.
+    /// The writer's; of a comprehensive document, the integrator's.
     pub writer: String,
     /// The review's.
     pub review: String,

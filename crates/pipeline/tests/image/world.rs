@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex};
 use async_trait::async_trait;
 use jiff::Timestamp;
 use lovage_pipeline::llm::{Llm, OpenAi, OpenAiConfig};
-use lovage_pipeline::net::{CorpusFetcher, Fetch, FetchError, Page, Request, Want};
+use lovage_pipeline::net::{CorpusFetcher, Fetch, FetchError, Origin, Page, Request, Want};
 use lovage_pipeline::news::{Research, feeds};
 use lovage_pipeline::script::types::ScriptResult;
 use lovage_pipeline::script::{Deps, ScriptHandler};
@@ -82,6 +82,7 @@ impl Door {
 impl Fetch for Door {
     async fn send(&self, request: &Request) -> Result<Page, FetchError> {
         if request.want == Want::Image {
+            assert_eq!(request.origin, Origin::Stranger, "a page named it");
             return self.image(&request.url).await;
         }
         let mut bare = request.url.clone();
