@@ -174,7 +174,7 @@ pub(crate) struct Generate {
     #[arg(long, value_name = "DIR")]
     pub(crate) data: Option<String>,
     /// Go on with an interrupted job from its last checkpoint.
-    #[arg(long, value_name = "ID", conflicts_with = "topic")]
+    #[arg(long, value_name = "ID", conflicts_with_all = ["topic", "script_type", "lang", "Wishes"])]
     pub(crate) resume: Option<Uuid>,
     /// Write every call and page of this run into an empty folder.
     #[arg(long, value_name = "DIR", conflicts_with_all = ["resume", "replay", "dry_run"])]
@@ -618,10 +618,11 @@ fn minutes(text: &str) -> Result<f64, String> {
 
 /// A number of a type that has no sign.
 fn whole<T: FromStr<Err = ParseIntError>>(text: &str) -> Result<T, String> {
-    text.parse().map_err(|error| match error.kind() {
-        IntErrorKind::PosOverflow => "the number is too large".to_owned(),
-        _ => "expected a whole number from 0 up".to_owned(),
-    })
+    text.parse()
+        .map_err(|error: ParseIntError| match error.kind() {
+            IntErrorKind::PosOverflow => "the number is too large".to_owned(),
+            _ => "expected a whole number from 0 up".to_owned(),
+        })
 }
 
 fn dollars(text: &str) -> Result<f64, String> {
