@@ -38,7 +38,7 @@ pub(crate) struct LimitSet {
     /// Calls in flight at once, over all workers.
     #[arg(long, value_name = "N", allow_negative_numbers = true, value_parser = whole::<u64>)]
     pub(crate) concurrency: Option<u64>,
-    /// US dollars per day (UTC).
+    /// US dollars per day (UTC); counts only where workers have llm.price_in and llm.price_out.
     #[arg(long, value_name = "USD", allow_negative_numbers = true, value_parser = dollars)]
     pub(crate) budget_usd_day: Option<f64>,
     /// Nothing: the settings of the workers hold.

@@ -349,6 +349,8 @@ fn timing(step: &str, took: &[Took], attempt: u32, items: (usize, usize)) -> Opt
 impl Pictured {
     /// The result with its images, and with what became of them.
     pub(super) fn shown_in(self, mut result: ScriptResult, ledger: &Ledger) -> ScriptResult {
+        let described = self.images.iter().filter(|image| image.analysis.is_some());
+        result.usage.images = described.count() as u32;
         result.images = self.images;
         place(&mut result.script, &mut result.images);
         result.timings.extend(ledger.with_waits(self.timings));
