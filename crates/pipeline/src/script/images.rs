@@ -345,6 +345,8 @@ impl Pictured {
 
     /// Puts the images into a result that has their warnings.
     pub(super) fn show_in(self, result: &mut ScriptResult, ledger: &Ledger) {
+        let described = self.images.iter().filter(|image| image.analysis.is_some());
+        result.usage.images = described.count() as u32;
         result.images = self.images;
         place(&mut result.script, &mut result.images);
         result.timings.extend(ledger.with_waits(self.timings));

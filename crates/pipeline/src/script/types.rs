@@ -663,6 +663,9 @@ pub struct Usage {
     pub completion_tokens: Option<u64>,
     /// Of the prompt tokens, those served from a cache.
     pub cached_tokens: Option<u64>,
+    /// Images that a model described.
+    #[serde(default)]
+    pub images: u32,
     /// US dollars; `null` where no price is known.
     pub cost_usd: Option<f64>,
     /// Why the cost is what it is.

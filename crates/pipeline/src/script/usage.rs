@@ -34,7 +34,7 @@ impl StepUsage {
 }
 
 impl Usage {
-    /// The sum of steps. Without a call the cost is known to be nothing; with
+    /// The sum of steps, without images. Without a call the cost is known to be nothing; with
     /// one it is unknown unless the price of every model asked is set.
     /// `estimated` calls did not say what they used.
     pub(super) fn total(by_step: Vec<StepUsage>, estimated: usize, cache_hits: u32) -> Self {
@@ -68,6 +68,7 @@ impl Usage {
             prompt_tokens: all.prompt_tokens,
             completion_tokens: all.completion_tokens,
             cached_tokens: all.cached_tokens,
+            images: 0,
             cost_usd: all.cost_usd,
             cost_note: note,
             by_step,
