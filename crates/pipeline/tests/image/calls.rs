@@ -46,10 +46,10 @@ fn described(result: &ScriptResult) -> usize {
 }
 
 /// Two models over one stand-in that depend on each other: the one that writes
-/// begins once a call about images was refused.
+/// begins once all calls about images have ended, one of them refused.
 struct Pair {
     inner: Arc<dyn Llm>,
-    refused: Notify,
+    looked: Notify,
     looks: AtomicUsize,
 }
 
@@ -70,9 +70,10 @@ impl Llm for Eyes {
 
     async fn complete(&self, request: &ChatRequest) -> Result<ChatResponse, LlmError> {
         if self.0.looks.fetch_add(1, Ordering::SeqCst) > 0 {
-            return self.0.inner.complete(request).await;
+            let answer = self.0.inner.complete(request).await;
+            self.0.looked.notify_one();
+            return answer;
         }
-        self.0.refused.notify_one();
         Err(LlmError {
             retry_after: Some(PARK_AFTER + Duration::from_secs(1)),
             limit: Some("openai/eyes tpm".to_owned()),
@@ -108,7 +109,7 @@ impl Llm for Writer {
         request: &ChatRequest,
         sink: Arc<dyn Sink>,
     ) -> Result<ChatResponse, LlmError> {
-        self.0.refused.notified().await;
+        self.0.looked.notified().await;
         self.0.inner.stream(request, sink).await
     }
 }
@@ -119,7 +120,7 @@ async fn a_long_wait_parks_the_job_once_the_other_calls_have_ended() {
     let deps = deps(&door, Some(&stand_in));
     let pair = Arc::new(Pair {
         inner: deps.llm.clone().unwrap(),
-        refused: Notify::new(),
+        looked: Notify::new(),
         looks: AtomicUsize::new(0),
     });
     let handler = ScriptHandler::new(Deps {
