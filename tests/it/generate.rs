@@ -146,6 +146,48 @@ async fn a_topic_without_sources_is_code_3_and_a_hint() {
 }
 
 #[tokio::test]
+async fn the_exit_code_is_the_same_when_nobody_reads_what_is_said() {
+    let nothing = generate(["the price of moss on Mars"]);
+    nothing.unheard().end().await.expect(3);
+}
+
+#[tokio::test]
+async fn an_argument_that_is_no_number_or_would_be_dropped_is_a_usage_error() {
+    let id = uuid::Uuid::nil().to_string();
+    for (args, said) in [
+        (
+            &[TOPIC, "--max-cost", "-1"][..],
+            "budget/max_cost_usd: expected US dollars above 0, got -1",
+        ),
+        (
+            &[TOPIC, "--max-cost", "much"],
+            "expected US dollars, such as 0.5",
+        ),
+        (
+            &[TOPIC, "--max-tokens", "-5"],
+            "invalid value '-5' for '--max-tokens <TOKENS>': expected a whole number",
+        ),
+        (
+            &[TOPIC, "--seconds", "99999999999"],
+            "the number is too large",
+        ),
+        (
+            &[TOPIC, "--dry-run", "--record", "folder"],
+            "'--dry-run' cannot be used with '--record <DIR>'",
+        ),
+        // What the recording or the job was asked stands.
+        (&["--replay", "folder", "--type", "news"], "<TOPIC>"),
+        (&["--replay", "folder", "--words", "100"], "<TOPIC>"),
+        (&["--resume", &id, "--type", "news"], "cannot be used with"),
+        (&["--resume", &id, "--words", "100"], "cannot be used with"),
+    ] {
+        let args = ["generate"].iter().chain(args);
+        let ended = Program::new(args).end().await.expect(2);
+        assert!(ended.stderr.contains(said), "{ended:#?}");
+    }
+}
+
+#[tokio::test]
 async fn ctrl_c_keeps_the_plan_and_resume_goes_on_from_it() {
     let llm = StandIn::start().await;
     let data = tempfile::tempdir().unwrap();

@@ -12,7 +12,7 @@ use lovage_core::clock::SystemClock;
 use lovage_core::id::QueueName;
 use lovage_pipeline::Kinds;
 use lovage_pipeline::news::Research;
-use lovage_pipeline::script::Deps;
+use lovage_pipeline::script::{Deps, Prices};
 use lovage_tests::llm::{Answer, Ending, StandIn};
 use lovage_worker::{Worker, WorkerConfig};
 use lovage_workflow::Payload;
@@ -274,7 +274,7 @@ async fn a_kind_of_ones_own_is_one_folder_and_one_line() {
     let deps = Deps {
         llm: None,
         vision: None,
-        price: None,
+        prices: Prices::default(),
         sharing: None,
         research: Arc::new(Research::sample()),
     };

@@ -114,12 +114,20 @@ impl Program {
         self
     }
 
+    /// With nobody who reads its standard error.
+    pub(crate) fn unheard(mut self) -> Self {
+        let (reader, writer) = std::io::pipe().unwrap();
+        drop(reader);
+        self.command.stderr(writer);
+        self
+    }
+
     /// Begins.
     pub(crate) fn start(mut self) -> Running {
         let mut child = self.command.spawn().unwrap();
         let stdout = tokio::spawn(read(child.stdout.take()));
         let (said, stderr) = watch::channel(Vec::new());
-        tokio::spawn(listen(child.stderr.take().unwrap(), said));
+        tokio::spawn(listen(child.stderr.take(), said));
         Running {
             name: format!("{:?}", self.command.as_std()),
             child,
@@ -285,7 +293,8 @@ async fn read(stdout: Option<ChildStdout>) -> Vec<u8> {
     bytes
 }
 
-async fn listen(stderr: ChildStderr, said: watch::Sender<Vec<String>>) {
+async fn listen(stderr: Option<ChildStderr>, said: watch::Sender<Vec<String>>) {
+    let Some(stderr) = stderr else { return };
     let mut lines = BufReader::new(stderr).lines();
     while let Ok(Some(line)) = lines.next_line().await {
         said.send_modify(|lines| lines.push(line));

@@ -29,6 +29,12 @@ impl ManualClock {
         let millis = i64::try_from(by.as_millis()).expect("tests move less than an age");
         self.millis.fetch_add(millis, Ordering::SeqCst);
     }
+
+    /// Moves the time back, as one does who corrects a clock.
+    pub fn set_back(&self, by: Duration) {
+        let millis = i64::try_from(by.as_millis()).expect("tests move less than an age");
+        self.millis.fetch_sub(millis, Ordering::SeqCst);
+    }
 }
 
 impl Default for ManualClock {

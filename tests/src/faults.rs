@@ -246,7 +246,7 @@ impl ResendingBroker {
 }
 
 /// Sends a call until it is answered, at most [`TRIES_MAX`] times.
-async fn answered<T, F>(mut call: impl FnMut() -> F) -> Result<T, BrokerError>
+pub(crate) async fn answered<T, F>(mut call: impl FnMut() -> F) -> Result<T, BrokerError>
 where
     F: Future<Output = Result<T, BrokerError>>,
 {

@@ -6,6 +6,9 @@
 //! happened: at once, and again after everything has run to its end, so that
 //! what a kill leaves inside a store shows too.
 
+mod cache;
+mod limiter;
+
 use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -16,12 +19,14 @@ use lovage_core::broker::{
     Broker, CancelReply, Claim, Claimed, Enqueued, RedriveReply, Settle, Settled, SignalReply,
     Spawn, Swept,
 };
+use lovage_core::cache::{Cache, Hold};
 use lovage_core::checkpoint::Checkpoint;
 use lovage_core::clock::{self, Clock};
 use lovage_core::event::{NewEvent, kind};
 use lovage_core::id::{JobId, QueueName, WorkerId};
 use lovage_core::job::{Idempotency, NewJob, Progress, Unique};
 use lovage_core::lifecycle;
+use lovage_core::limiter::{Limiter, MemoryLimiter};
 use lovage_core::limits;
 use lovage_core::outcome::Outcome;
 use lovage_core::payload::Payload;
@@ -29,14 +34,25 @@ use lovage_core::queue::QueueLimits;
 use lovage_core::status::{Join, Status, WaitReason};
 use uuid::Uuid;
 
+use crate::cache::MemoryCache;
 use crate::clock::ManualClock;
+use crate::faults::ResendingBroker;
 use crate::model::ModelBroker;
 use crate::sim;
+
+use self::cache::{
+    abandon, all_kept, forget, one_held, one_kept, one_past_keeping, put, renew, take,
+};
+use self::limiter::{
+    acquire, all_admitted, observe, one_admitted, set_limits, settle_call, settle_refused,
+};
 
 /// Rounds of claims after which everything has run to its end.
 const ROUNDS: u128 = 4;
 /// Jobs and workers that a case may use: their numbers are below this.
 const NUMBERS: u128 = 5;
+/// Bytes that the cache of a store under test may hold.
+pub const CACHE_BYTES: u64 = 30;
 /// How long it takes until the last trace of a finished job is gone.
 const FORGOTTEN: Duration = Duration::from_secs(8 * 24 * 3_600);
 
@@ -66,9 +82,11 @@ macro_rules! repeats {
 }
 
 macro_rules! cases {
-    ($($name:literal: $before:ident, $verb:ident $($repeats:ident)?;)+) => {
-        /// Every verb that writes, in every state that makes a difference to how.
-        pub const CASES: &[Case] = &[$(Case {
+    ($(#[$doc:meta])+ $table:ident {
+        $($name:literal: $before:ident, $verb:ident $($repeats:ident)?;)+
+    }) => {
+        $(#[$doc])+
+        pub const $table: &[Case] = &[$(Case {
             name: $name,
             before: |world| Box::pin($before(world)),
             verb: |world| Box::pin($verb(world)),
@@ -78,50 +96,107 @@ macro_rules! cases {
 }
 
 cases! {
-    "enqueue": nothing, enqueue;
-    "enqueue all or none": nothing, enqueue_atomic;
-    "register": nothing, register;
-    "deregister": two_running, deregister;
-    "claim": two_queued, claim;
-    "claim what is due": one_due, claim;
-    "claim what is too late": one_late, claim_late;
-    "extend": two_running, extend;
-    "checkpoint": two_running, checkpoint;
-    "emit": two_running, emit repeats;
-    "spawn": two_running, spawn;
-    "signal running": two_running, signal;
-    "signal waiting": one_waits_for_signal, signal;
-    "settle done": two_running, settle_done;
-    "settle retry": two_running, settle_retry;
-    "settle release": two_running, settle_release;
-    "settle after cancel": one_asked_to_stop, settle_retry_stopped;
-    "settle parent": one_with_children, settle_parent;
-    "settle child": children_running, settle_child;
-    "settle last child": last_child_running, settle_last_child;
-    "settle failed child": children_running, settle_failed_child;
-    "cancel queued": two_queued, cancel_queued;
-    "cancel scheduled": one_scheduled, cancel_scheduled;
-    "cancel running": two_running, cancel_running;
-    "cancel parent": one_waits_for_children, cancel_parent;
-    "redrive failed": one_failed, redrive;
-    "redrive cancelled": one_cancelled, redrive;
-    "redrive parent": parent_cancelled, redrive;
-    "limit": two_queued, limit;
-    "pause": two_queued, pause;
-    "pause off": paused, resume;
-    "reclaim lost": two_lost, reclaim;
-    "reclaim overdue cancel": one_overdue, reclaim;
-    "reclaim unstarted": one_late, reclaim;
-    "reclaim parent": parent_waits_for_long, reclaim;
-    "reclaim child": last_child_lost, reclaim;
-    "prune": one_past_its_time, prune;
+    /// Every verb of jobs and calls that writes, in every state that makes a
+    /// difference to how.
+    CASES {
+        "enqueue": nothing, enqueue;
+        "enqueue all or none": nothing, enqueue_atomic;
+        "register": nothing, register;
+        "deregister": two_running, deregister;
+        "claim": two_queued, claim;
+        "claim what is due": one_due, claim;
+        "claim what is too late": one_late, claim_late;
+        "extend": two_running, extend;
+        "checkpoint": two_running, checkpoint;
+        "emit": two_running, emit repeats;
+        "spawn": two_running, spawn;
+        "signal running": two_running, signal;
+        "signal waiting": one_waits_for_signal, signal;
+        "settle done": two_running, settle_done;
+        "settle retry": two_running, settle_retry;
+        "settle release": two_running, settle_release;
+        "settle after cancel": one_asked_to_stop, settle_retry_stopped;
+        "settle parent": one_with_children, settle_parent;
+        "settle child": children_running, settle_child;
+        "settle last child": last_child_running, settle_last_child;
+        "settle failed child": children_running, settle_failed_child;
+        "cancel queued": two_queued, cancel_queued;
+        "cancel scheduled": one_scheduled, cancel_scheduled;
+        "cancel running": two_running, cancel_running;
+        "cancel parent": one_waits_for_children, cancel_parent;
+        "redrive failed": one_failed, redrive;
+        "redrive cancelled": one_cancelled, redrive;
+        "redrive parent": parent_cancelled, redrive;
+        "limit": two_queued, limit;
+        "pause": two_queued, pause;
+        "pause off": paused, resume;
+        "reclaim lost": two_lost, reclaim;
+        "reclaim overdue cancel": one_overdue, reclaim;
+        "reclaim unstarted": one_late, reclaim;
+        "reclaim parent": parent_waits_for_long, reclaim;
+        "reclaim child": last_child_lost, reclaim;
+        "prune": one_past_its_time, prune;
+        "limiter acquire": nothing, acquire;
+        "limiter acquire without a place": all_admitted, acquire;
+        "limiter settle": one_admitted, settle_call;
+        "limiter settle refused": one_admitted, settle_refused;
+        "limiter observe": one_admitted, observe;
+        "limiter set_limits": one_admitted, set_limits;
+    }
+}
+
+cases! {
+    /// Every verb of the cache that writes, likewise. A hold is known to its maker
+    /// alone and does not outlive the process, so these are for connections that are lost.
+    CACHE_CASES {
+        "cache take": nothing, take repeats;
+        "cache take kept": one_kept, take repeats;
+        "cache take past its time": one_past_keeping, take repeats;
+        "cache renew": one_held, renew;
+        "cache put": one_held, put;
+        "cache put in place of others": all_kept, put;
+        "cache abandon": one_held, abandon;
+        "cache forget": one_kept, forget;
+    }
+}
+
+/// A store by its contracts, each as its caller uses it: a call is sent again
+/// until it is answered.
+pub struct Caller {
+    broker: Arc<dyn Broker>,
+    cache: Arc<dyn Cache>,
+    limiter: Arc<dyn Limiter>,
+}
+
+impl Caller {
+    /// The caller of `store`.
+    pub fn of(store: impl Broker + Cache + Limiter) -> Self {
+        let store = Arc::new(store);
+        Self {
+            broker: Arc::new(ResendingBroker::new(store.clone())),
+            cache: store.clone(),
+            limiter: store,
+        }
+    }
+
+    /// The caller of the models, which answer at once.
+    fn of_models(broker: &ModelBroker, clock: &ManualClock) -> Self {
+        Self {
+            broker: Arc::new(broker.clone()),
+            cache: Arc::new(MemoryCache::new(clock.clone(), CACHE_BYTES)),
+            limiter: Arc::new(MemoryLimiter::new(Arc::new(clock.clone()))),
+        }
+    }
 }
 
 /// One side of a comparison: a store, its clock, and what it has given.
 pub struct World {
     broker: Arc<dyn Broker>,
+    cache: Arc<dyn Cache>,
+    limiter: Arc<dyn Limiter>,
     clock: ManualClock,
     given: Mutex<Vec<Claimed>>,
+    hold: Mutex<Option<Hold>>,
 }
 
 /// A case being played on a fresh store, and on the model.
@@ -135,7 +210,7 @@ pub struct Play {
 impl Play {
     /// Brings about the state before the verb, on `store`, which reads `clock`
     /// and gives leases of [`limits::LEASE`], and on the model.
-    pub async fn begin(case: &'static Case, store: Arc<dyn Broker>, clock: ManualClock) -> Self {
+    pub async fn begin(case: &'static Case, store: Caller, clock: ManualClock) -> Self {
         let mut play = Self::on_model(case, &clock).await;
         play.world = World::new(store, clock);
         (case.before)(&play.world).await;
@@ -144,7 +219,7 @@ impl Play {
 
     /// Goes on with a store on which the state was brought about by another
     /// process that began at this time of `clock`.
-    pub async fn resume(case: &'static Case, store: Arc<dyn Broker>, clock: ManualClock) -> Self {
+    pub async fn resume(case: &'static Case, store: Caller, clock: ManualClock) -> Self {
         let mut play = Self::on_model(case, &clock).await;
         let passed = play.expected.clock.now().duration_since(clock.now());
         clock.advance(passed.unsigned_abs());
@@ -158,7 +233,7 @@ impl Play {
     async fn on_model(case: &'static Case, clock: &ManualClock) -> Self {
         let clock = ManualClock::at(clock.now());
         let model = ModelBroker::new(clock.clone(), limits::LEASE);
-        let side = || World::new(Arc::new(model.clone()), clock.clone());
+        let side = || World::new(Caller::of_models(&model, &clock), clock.clone());
         let play = Self {
             case,
             world: side(),
@@ -190,22 +265,24 @@ impl Play {
         if sent_twice && case.repeats {
             (case.verb)(&expected).await;
         }
-        compare(&world, &model).await;
+        compare(&world, &expected, &model).await;
         assert_eq!(world.run_out().await, expected.run_out().await);
-        compare(&world, &model).await;
+        compare(&world, &expected, &model).await;
         for side in [&world, &expected] {
             side.clock.advance(FORGOTTEN);
             side.prune().await;
         }
-        compare(&world, &model).await;
+        compare(&world, &expected, &model).await;
     }
 }
 
-async fn compare(world: &World, model: &ModelBroker) {
+async fn compare(world: &World, expected: &World, model: &ModelBroker) {
     for number in 0..NUMBERS {
         sim::look_at(world.broker.as_ref(), model, id(number)).await;
     }
     sim::look_at_stats(world.broker.as_ref(), model).await;
+    assert_eq!(limiter::look(world).await, limiter::look(expected).await);
+    assert_eq!(cache::look(world).await, cache::look(expected).await);
 }
 
 fn id(number: u128) -> JobId {
@@ -222,11 +299,14 @@ fn queue() -> QueueName {
 }
 
 impl World {
-    fn new(broker: Arc<dyn Broker>, clock: ManualClock) -> Self {
+    fn new(store: Caller, clock: ManualClock) -> Self {
         Self {
-            broker,
+            broker: store.broker,
+            cache: store.cache,
+            limiter: store.limiter,
             clock,
             given: Mutex::default(),
+            hold: Mutex::default(),
         }
     }
 
@@ -700,32 +780,53 @@ async fn prune(world: &World) {
 mod tests {
     use super::*;
 
-    /// Verbs that change nothing that lasts.
-    const READS: [&str; 9] = [
-        "held",
-        "wake",
-        "get",
-        "checkpoints",
-        "children",
-        "list",
-        "events",
-        "stats",
-        "ping",
+    /// The contracts: the file, what names of its cases begin with, and its verbs
+    /// that change nothing that lasts.
+    const CONTRACTS: [(&str, &str, &[&str]); 3] = [
+        (
+            include_str!("../../crates/core/src/broker.rs"),
+            "",
+            &[
+                "held",
+                "wake",
+                "get",
+                "checkpoints",
+                "children",
+                "list",
+                "events",
+                "stats",
+                "ping",
+            ],
+        ),
+        (
+            include_str!("../../crates/core/src/limiter.rs"),
+            "limiter ",
+            &["limits"],
+        ),
+        (
+            include_str!("../../crates/core/src/cache.rs"),
+            "cache ",
+            &["counts"],
+        ),
     ];
 
     #[test]
     fn every_verb_that_writes_has_a_case() {
-        let contract = include_str!("../../crates/core/src/broker.rs");
-        let (_, verbs) = contract.split_once("pub trait Broker").unwrap();
-        let verbs = verbs.split("async fn ").skip(1);
-        let verbs: BTreeSet<&str> = verbs.map(|rest| rest.split('(').next().unwrap()).collect();
-        let cased = CASES
-            .iter()
-            .map(|case| case.name.split(' ').next().unwrap());
-        let known: BTreeSet<&str> = cased.chain(READS).collect();
-        assert_eq!(
-            verbs, known,
-            "verbs of the contract, and cases with those that only read"
-        );
+        let all = CASES.iter().chain(CACHE_CASES);
+        let mut names: Vec<&str> = all.map(|case| case.name).collect();
+        // Names of the first contract begin with nothing: its turn is the last.
+        for (contract, prefix, reads) in CONTRACTS.into_iter().rev() {
+            let (_, verbs) = contract.split_once("#[async_trait]\npub trait ").unwrap();
+            let (verbs, _) = verbs.split_once("\n}\n").unwrap_or((verbs, ""));
+            let verbs = verbs.split("async fn ").skip(1);
+            let verbs: BTreeSet<&str> = verbs.map(|rest| rest.split('(').next().unwrap()).collect();
+            let own = names.extract_if(.., |name| name.starts_with(prefix));
+            let cased = own.map(|name| name[prefix.len()..].split(' ').next().unwrap());
+            let known: BTreeSet<&str> = cased.chain(reads.iter().copied()).collect();
+            assert_eq!(
+                verbs, known,
+                "verbs of the contract, and cases with those that only read"
+            );
+        }
     }
 }

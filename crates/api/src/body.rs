@@ -100,6 +100,11 @@ pub(crate) fn read<T: DeserializeOwned>(text: &str) -> Result<T, ApiError> {
             "expected an object, got an array",
         )]));
     }
+    read_any(text)
+}
+
+/// Reads JSON text as a `T` that may be an array.
+pub(crate) fn read_any<T: DeserializeOwned>(text: &str) -> Result<T, ApiError> {
     let mut deserializer = serde_json::Deserializer::from_str(text);
     let value = serde_path_to_error::deserialize(&mut deserializer).map_err(|error| {
         let pointer = pointer(error.path());
@@ -114,7 +119,10 @@ fn refused(pointer: &str, error: &serde_json::Error) -> ApiError {
     let bare = full
         .rsplit_once(" at line ")
         .map_or(&*full, |(bare, _)| bare);
-    let message: String = bare.chars().take(COMPLAINT_CHARS_MAX).collect();
+    let message: String = in_words_of_json(bare)
+        .chars()
+        .take(COMPLAINT_CHARS_MAX)
+        .collect();
     match error.classify() {
         Category::Data => ApiError::Invalid(vec![at_pointer(pointer, message)]),
         Category::Syntax | Category::Eof | Category::Io => ApiError::MalformedJson {
@@ -123,6 +131,33 @@ fn refused(pointer: &str, error: &serde_json::Error) -> ApiError {
             message,
         },
     }
+}
+
+/// A complaint about a value of the wrong type or size, without the names that
+/// types have in Rust.
+fn in_words_of_json(complaint: &str) -> String {
+    let wrong = ["invalid type: ", "invalid value: "]
+        .iter()
+        .find_map(|begin| complaint.strip_prefix(begin));
+    let Some((got, expected)) = wrong.and_then(|wrong| wrong.rsplit_once(", expected ")) else {
+        return complaint.to_owned();
+    };
+    let expected = match expected {
+        "u8" => "an integer from 0 to 255",
+        "u32" => "an integer from 0 to 4294967295",
+        "u64" => "an integer from 0 up",
+        "f64" => "a number",
+        "a sequence" => "an array",
+        "a map" => "an object",
+        other if other.starts_with("struct ") => "an object",
+        other => other,
+    };
+    let got = match got {
+        "sequence" => "an array",
+        "map" => "an object",
+        other => other,
+    };
+    format!("expected {expected}, got {got}")
 }
 
 /// The JSON Pointer (RFC 6901) of a place.
@@ -189,7 +224,27 @@ mod tests {
         case(
             r#"{"kind":"a","input":1,"priority":300}"#,
             "/priority",
-            "invalid value",
+            "expected an integer from 0 to 255, got integer `300`",
+        );
+        case(
+            r#"{"kind":"a","input":1,"delay_s":1.5}"#,
+            "/delay_s",
+            "expected an integer from 0 up, got floating point `1.5`",
+        );
+        case(
+            r#"{"kind":"a","input":1,"tags":{}}"#,
+            "/tags",
+            "expected an array, got an object",
+        );
+        case(
+            r#"{"kind":"a","input":1,"unique":7}"#,
+            "/unique",
+            "expected an object, got integer `7`",
+        );
+        case(
+            r#"{"kind":", expected u8","input":1,"queue":true}"#,
+            "/queue",
+            "expected a string, got boolean `true`",
         );
         case(
             r#"{"kind":"a","input":1,"id":"x"}"#,

@@ -50,13 +50,7 @@ impl Fields {
 
     /// The input as a value. Valid JSON may still be too deep or hold half a character.
     pub(crate) fn input(&mut self, raw: &RawValue) -> Option<Value> {
-        match body::read(raw.get()) {
-            Ok(value) => Some(value),
-            Err(error) => {
-                self.refuse("/input", error.to_string());
-                None
-            }
-        }
+        self.take("/input", Some(body::read_any(raw.get())))
     }
 
     pub(crate) fn time(&mut self, pointer: &str, text: Option<&str>) -> Option<Timestamp> {

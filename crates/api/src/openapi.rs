@@ -23,6 +23,7 @@ const ABOUT: &str = "A queue of long jobs: enqueue, poll or follow, fetch the re
     Errors are `application/problem+json` (RFC 9457) with a stable `code`, the `request_id`, and `errors[]` \
     with a JSON Pointer or a parameter name each. Every answer has `X-Request-Id`. Ids are UUIDs, times RFC 3339 in UTC. \
     A field or query parameter is honoured or refused, never dropped. \
+    A change that a browser asks for on behalf of another site's page is answered `403`. \
     Any call may be answered `503` with `Retry-After` while the store cannot be reached or the server drains.";
 
 /// The OpenAPI document as it is served at `/openapi.json`.

@@ -93,6 +93,19 @@ impl<S: Sync> FromRequestParts<S> for Params {
     }
 }
 
+/// The absence of query parameters, where any would be dropped.
+#[derive(Debug)]
+pub(crate) struct NoParams;
+
+impl<S: Sync> FromRequestParts<S> for NoParams {
+    type Rejection = ApiError;
+
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, ApiError> {
+        let params = Params::from_request_parts(parts, state).await?;
+        params.finish().map(|()| Self)
+    }
+}
+
 /// The one variable segment of the path, parsed.
 #[derive(Debug)]
 pub(crate) struct Segment<T>(pub(crate) T);

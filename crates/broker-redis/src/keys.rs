@@ -17,7 +17,7 @@
 //! | `w` | zset | worker → deadline ms; -1: declared lost |
 //! | `c` | zset | running jobs asked to stop, by ms |
 //! | `x:<worker>` | list | ids its worker is to stop |
-//! | `s:<id>` | hash | `seq`, `progress`, `kept` and checkpoints of a job that has some; `settled`: the token of the last settle; `ends`: when its earlier ends are forgotten; `parent` of a child, or several; `parked`: what a waiting job waits for besides its time |
+//! | `s:<id>` | hash | `seq`, `progress`, `kept` and checkpoints of a job that has some; `settled`: the token of the last settle, `-` where the store ended the attempt, `-:<ms>` of a redrive: what its claims are later than; `ends`: when its earlier ends are forgotten; `parent` of a child, or several; `parked`: what a waiting job waits for besides its time |
 //! | `ch:<id>` | hash | child → state letter or `-` while it is not over; `left`, `failed`: how many; `g:<group>`: spawned |
 //! | `cl:<id>` | list | `child group` of its children, in order |
 //! | `parents` | zset | jobs that wait for children, by when they are looked after |

@@ -11,8 +11,7 @@ use std::sync::Mutex;
 use lovage_core::clock::Clock;
 use lovage_core::limits;
 use lovage_tests::clock::ManualClock;
-use lovage_tests::faults::ResendingBroker;
-use lovage_tests::killed::{CASES, Case, Play};
+use lovage_tests::killed::{CASES, Caller, Case, Play};
 
 use crate::{SqliteBroker, SqliteConfig};
 
@@ -42,14 +41,13 @@ pub(crate) fn pass(moment: Moment) {
     }
 }
 
-async fn open(path: &Path, clock: &ManualClock) -> Arc<ResendingBroker> {
+async fn open(path: &Path, clock: &ManualClock) -> Caller {
     let config = SqliteConfig {
         lease: limits::LEASE,
         clock: Arc::new(clock.clone()),
         ..SqliteConfig::new(path)
     };
-    let store = SqliteBroker::open(config).await.unwrap();
-    Arc::new(ResendingBroker::new(Arc::new(store)))
+    Caller::of(SqliteBroker::open(config).await.unwrap())
 }
 
 #[tokio::test]

@@ -30,7 +30,7 @@ pub(crate) struct JobRow {
     pub(crate) place: i64,
     /// Set exactly when it is running.
     pub(crate) token: Option<LeaseToken>,
-    /// The token of the settle that ended its last attempt.
+    /// The token of the settle that ended its last attempt, or what [`redriven`] says.
     pub(crate) settled: Option<String>,
     /// What [`idempotency`] says of the enqueue it came with.
     pub(crate) idempotency: Option<String>,
@@ -67,6 +67,12 @@ impl JobRow {
     pub(crate) fn is_gone(&self, now: Timestamp) -> bool {
         self.gone_ms
             .is_some_and(|gone| gone <= now.as_millisecond())
+    }
+
+    /// What the next claim is later than, see [`lovage_core::lease::claim_time`].
+    pub(crate) fn claimed_before(&self) -> Option<Timestamp> {
+        let (_, millis) = self.settled.as_deref()?.rsplit_once(':')?;
+        Timestamp::from_millisecond(millis.parse().ok()?).ok()
     }
 
     /// A program that cannot read a record moves its row alone, so the row is right.
@@ -164,6 +170,13 @@ pub(crate) fn put(
         params![row, record::encode(&job), result],
     )?;
     Ok(())
+}
+
+/// What stands in place of a token in `settled` of a job that is redriven now:
+/// no settle is known any more, but claims are later than those before.
+pub(crate) fn redriven(row: &JobRow, now: Timestamp) -> String {
+    let before = row.claimed_before().map_or(now, |before| before.max(now));
+    format!("-:{}", before.as_millisecond())
 }
 
 /// When a scheduled or waiting job is due.

@@ -6,7 +6,9 @@ pub(crate) mod limit;
 pub(crate) mod queue;
 pub(crate) mod sources;
 
+use std::num::{IntErrorKind, ParseIntError};
 use std::path::PathBuf;
+use std::str::FromStr;
 
 use clap::builder::PossibleValuesParser;
 use clap::{Args, Parser, Subcommand, ValueEnum};
@@ -121,12 +123,13 @@ pub(crate) enum Command {
 
 /// What a script is to be like, and what it may cost.
 #[derive(Debug, Args)]
+#[group(requires = "topic")]
 pub(crate) struct Wishes {
     /// Seconds it takes to read aloud.
-    #[arg(long, value_name = "SECONDS", conflicts_with = "words")]
+    #[arg(long, value_name = "SECONDS", conflicts_with = "words", allow_negative_numbers = true, value_parser = whole::<u32>)]
     pub(crate) seconds: Option<u32>,
     /// Words.
-    #[arg(long, value_name = "WORDS")]
+    #[arg(long, value_name = "WORDS", allow_negative_numbers = true, value_parser = whole::<u32>)]
     pub(crate) words: Option<u32>,
     /// Tone, such as neutral or lively.
     #[arg(long)]
@@ -138,13 +141,13 @@ pub(crate) struct Wishes {
     #[arg(long, value_name = "AGE")]
     pub(crate) since: Option<String>,
     /// Most tokens; at the limit it ends with what it has.
-    #[arg(long, value_name = "TOKENS")]
+    #[arg(long, value_name = "TOKENS", allow_negative_numbers = true, value_parser = whole::<u64>)]
     pub(crate) max_tokens: Option<u64>,
     /// Most US dollars; needs llm.price_in and llm.price_out.
-    #[arg(long, value_name = "USD")]
+    #[arg(long, value_name = "USD", allow_negative_numbers = true, value_parser = dollars)]
     pub(crate) max_cost: Option<f64>,
     /// Most seconds of work.
-    #[arg(long, value_name = "SECONDS")]
+    #[arg(long, value_name = "SECONDS", allow_negative_numbers = true, value_parser = whole::<u64>)]
     pub(crate) deadline: Option<u64>,
 }
 
@@ -155,10 +158,15 @@ pub(crate) struct Generate {
     #[arg(required_unless_present_any = ["resume", "replay"], value_name = "TOPIC")]
     pub(crate) topic: Option<String>,
     /// Kind of text.
-    #[arg(long = "type", value_enum, default_value = "youtube")]
+    #[arg(
+        long = "type",
+        value_enum,
+        default_value = "youtube",
+        requires = "topic"
+    )]
     pub(crate) script_type: ScriptType,
     /// Language; auto is the topic's.
-    #[arg(long, value_enum, default_value = "auto")]
+    #[arg(long, value_enum, default_value = "auto", requires = "topic")]
     pub(crate) lang: Lang,
     #[command(flatten)]
     pub(crate) wishes: Wishes,
@@ -177,7 +185,7 @@ pub(crate) struct Generate {
     #[arg(long, value_name = "ID", conflicts_with_all = ["topic", "script_type", "lang", "Wishes"])]
     pub(crate) resume: Option<Uuid>,
     /// Write every call and page of this run into an empty folder.
-    #[arg(long, value_name = "DIR", conflicts_with_all = ["resume", "replay"])]
+    #[arg(long, value_name = "DIR", conflicts_with_all = ["resume", "replay", "dry_run"])]
     pub(crate) record: Option<PathBuf>,
     /// Run a recorded run again, without network; another topic is asked in vain.
     #[arg(long, value_name = "DIR", conflicts_with = "resume")]
@@ -262,16 +270,16 @@ pub(crate) struct Enqueue {
     #[arg(long)]
     pub(crate) queue: Option<String>,
     /// 0 to 9, 9 first.
-    #[arg(long)]
+    #[arg(long, allow_negative_numbers = true, value_parser = whole::<u8>)]
     pub(crate) priority: Option<u8>,
     /// Seconds before it may start.
-    #[arg(long, value_name = "SECONDS")]
+    #[arg(long, value_name = "SECONDS", allow_negative_numbers = true, value_parser = whole::<u64>)]
     pub(crate) delay: Option<u64>,
     /// Attempts before it has failed.
-    #[arg(long, value_name = "N")]
+    #[arg(long, value_name = "N", allow_negative_numbers = true, value_parser = whole::<u32>)]
     pub(crate) attempts: Option<u32>,
     /// Seconds one attempt may take.
-    #[arg(long, value_name = "SECONDS")]
+    #[arg(long, value_name = "SECONDS", allow_negative_numbers = true, value_parser = whole::<u64>)]
     pub(crate) timeout: Option<u64>,
     /// Conversation it belongs to.
     #[arg(long)]
@@ -617,6 +625,20 @@ fn minutes(text: &str) -> Result<f64, String> {
         .ok()
         .filter(|number| (0.01..=10_000.0).contains(number));
     number.ok_or_else(|| "expected a number of minutes, 0.01 to 10000".to_owned())
+}
+
+/// A number of a type that has no sign.
+fn whole<T: FromStr<Err = ParseIntError>>(text: &str) -> Result<T, String> {
+    text.parse()
+        .map_err(|error: ParseIntError| match error.kind() {
+            IntErrorKind::PosOverflow => "the number is too large".to_owned(),
+            _ => "expected a whole number from 0 up".to_owned(),
+        })
+}
+
+fn dollars(text: &str) -> Result<f64, String> {
+    let number = text.parse().ok().filter(|number: &f64| number.is_finite());
+    number.ok_or_else(|| "expected US dollars, such as 0.5".to_owned())
 }
 
 fn one_or_more(text: &str) -> Result<usize, String> {

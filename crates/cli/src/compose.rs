@@ -14,7 +14,7 @@ use lovage_core::clock::{Clock, SystemClock};
 use lovage_core::id::{QueueName, WorkerId};
 use lovage_core::limiter::Limiter;
 use lovage_core::payload::Payload;
-use lovage_pipeline::llm::{Llm, OpenAi, OpenAiConfig, Taped};
+use lovage_pipeline::llm::{Llm, OpenAi, OpenAiConfig, Price, Taped};
 use lovage_pipeline::net::{CachedFetch, TapedFetch};
 use lovage_pipeline::news::Research;
 use lovage_pipeline::render::Choice;
@@ -133,7 +133,7 @@ fn deps(settings: &Settings, store: &Store) -> Result<Deps, Exit> {
     Ok(Deps {
         llm: models.writer()?,
         vision: models.vision()?,
-        price: settings.llm.price,
+        prices: settings.llm.prices,
         research: own,
         sharing,
     })
@@ -149,7 +149,7 @@ pub(crate) fn taped(settings: &Settings, store: &Store, tape: &Arc<Tape>) -> Res
     Ok(Deps {
         llm: models.writer()?.map(heard),
         vision: models.vision()?.map(heard),
-        price: settings.llm.price,
+        prices: settings.llm.prices,
         research: Arc::new(research(settings, doors.as_ref())),
         sharing: None,
     })
@@ -176,7 +176,7 @@ impl<'a> Models<'a> {
 
     fn writer(&self) -> Result<Option<Arc<dyn Llm>>, Exit> {
         let llm = &self.settings.llm;
-        self.open(&llm.model, llm.timeout_s)
+        self.open(&llm.model, llm.prices.writer, llm.timeout_s)
     }
 
     fn vision(&self) -> Result<Option<Arc<dyn Llm>>, Exit> {
@@ -186,11 +186,17 @@ impl<'a> Models<'a> {
             VisionModel::Same => &llm.model,
             VisionModel::Other(name) => name,
         };
-        self.open(name, llm.timeout_s.min(VISION_TIMEOUT))
+        let timeout = llm.timeout_s.min(VISION_TIMEOUT);
+        self.open(name, llm.prices.vision, timeout)
     }
 
     /// A model by its name; none where the settings ask for the offline writer.
-    fn open(&self, name: &str, timeout: Duration) -> Result<Option<Arc<dyn Llm>>, Exit> {
+    fn open(
+        &self,
+        name: &str,
+        price: Option<Price>,
+        timeout: Duration,
+    ) -> Result<Option<Arc<dyn Llm>>, Exit> {
         let llm = &self.settings.llm;
         let named = !llm.api_key.expose().is_empty() || self.settings.is_set("llm.base_url");
         let wanted = match llm.provider {
@@ -213,7 +219,7 @@ impl<'a> Models<'a> {
         let openai = OpenAi::new(config, self.permits.clone(), seed)
             .map_err(|error| Exit::because("llm settings", &error))?;
         let holder = WorkerId::at(clock().now()).to_string();
-        let admitted = openai.admitted_by(self.limiter.clone(), llm.limits, llm.price, holder);
+        let admitted = openai.admitted_by(self.limiter.clone(), llm.limits, price, holder);
         Ok(Some(Arc::new(admitted)))
     }
 }
@@ -290,7 +296,7 @@ pub(crate) fn api(settings: &Settings, store: Store) -> State {
     };
     let state = State::new(
         store.broker,
-        Arc::new(kinds().priced(settings.llm.price).catalog()),
+        Arc::new(kinds().priced(settings.llm.prices).catalog()),
         Arc::new(KindRender(kinds())),
         clock(),
         config,

@@ -25,6 +25,7 @@ use lovage_core::id::QueueName;
 use lovage_core::limiter::Limits;
 use lovage_core::limits;
 use lovage_pipeline::llm::Price;
+use lovage_pipeline::script::Prices;
 use tracing_subscriber::EnvFilter;
 use url::Url;
 
@@ -329,8 +330,8 @@ pub(crate) struct Llm {
     pub(crate) idle_timeout_s: Duration,
     /// What the provider allows all workers together.
     pub(crate) limits: Limits,
-    /// What tokens cost, where it is known.
-    pub(crate) price: Option<Price>,
+    /// What tokens of the two models cost, where it is known.
+    pub(crate) prices: Prices,
 }
 
 /// Who looks at images.
@@ -363,14 +364,31 @@ impl Llm {
             let expected = format!("at most llm.timeout_s, which is {}", timeout_s.as_secs());
             return Err(from.invalid("llm.idle_timeout_s", expected));
         }
-        let (limits, price) = (read_limits(from)?, read_price(from)?);
-        if limits.budget_usd.is_some() && price.is_none() {
-            let expected = "\"\" while llm.price_in and llm.price_out are not set: what a call costs must be known";
-            return Err(from.invalid("llm.budget_usd_day", expected));
+        let model = from.parsed("llm.model", "the name of a model", |text| {
+            (!text.is_empty()).then(|| text.to_owned())
+        })?;
+        let vision_model = match from.text("llm.vision_model")? {
+            "off" => VisionModel::Off,
+            other if other.is_empty() || other == model => VisionModel::Same,
+            other => VisionModel::Other(other.to_owned()),
+        };
+        let (limits, prices) = (read_limits(from)?, read_prices(from, &vision_model)?);
+        for (price, settings) in [
+            (prices.writer, "llm.price_in and llm.price_out"),
+            (
+                prices.vision,
+                "llm.vision_price_in and llm.vision_price_out",
+            ),
+        ] {
+            if limits.budget_usd.is_some() && price.is_none() {
+                let expected =
+                    format!("\"\" while {settings} are not set: what a call costs must be known");
+                return Err(from.invalid("llm.budget_usd_day", expected));
+            }
         }
         Ok(Self {
             limits,
-            price,
+            prices,
             provider: from.one_of(
                 "llm.provider",
                 &[
@@ -386,14 +404,8 @@ impl Llm {
             key_header: from.parsed("llm.key_header", "the name of an HTTP header", |text| {
                 is_word(text, "_-").then(|| text.to_ascii_lowercase())
             })?,
-            model: from.parsed("llm.model", "the name of a model", |text| {
-                (!text.is_empty()).then(|| text.to_owned())
-            })?,
-            vision_model: match from.text("llm.vision_model")? {
-                "" => VisionModel::Same,
-                "off" => VisionModel::Off,
-                other => VisionModel::Other(other.to_owned()),
-            },
+            model,
+            vision_model,
             concurrency: from.whole("llm.concurrency", 1..=1_000)?,
             timeout_s,
             idle_timeout_s,
@@ -415,19 +427,41 @@ fn read_limits(from: &Layers) -> Result<Limits, ConfigError> {
     })
 }
 
+/// What both models cost; one that does both costs the same for both.
+fn read_prices(from: &Layers, vision: &VisionModel) -> Result<Prices, ConfigError> {
+    let writer = read_price(from, ["llm.price_in", "llm.price_out", "llm.price_cached"])?;
+    let own = [
+        "llm.vision_price_in",
+        "llm.vision_price_out",
+        "llm.vision_price_cached",
+    ];
+    let vision = match (vision, read_price(from, own)?) {
+        (VisionModel::Other(_), price) => price,
+        (VisionModel::Same, Some(_)) => {
+            let expected = "\"\" while llm.vision_model names no model of its own";
+            return Err(from.invalid(own[0], expected));
+        }
+        (VisionModel::Same | VisionModel::Off, _) => writer,
+    };
+    Ok(Prices { writer, vision })
+}
+
 /// A price is known whole or not at all.
-fn read_price(from: &Layers) -> Result<Option<Price>, ConfigError> {
+fn read_price(
+    from: &Layers,
+    [input, output, cached]: [&str; 3],
+) -> Result<Option<Price>, ConfigError> {
     let price = |key: &str| from.dollars(key, PRICE_USD_MAX);
-    let cached = price("llm.price_cached")?;
-    match (price("llm.price_in")?, price("llm.price_out")?) {
+    let from_cache = price(cached)?;
+    match (price(input)?, price(output)?) {
         (Some(input), Some(output)) => Ok(Some(Price {
             input,
             output,
-            cached,
+            cached: from_cache,
         })),
-        (None, None) if cached.is_none() => Ok(None),
-        (None, _) => Err(from.invalid("llm.price_in", "set together with the other prices")),
-        (_, None) => Err(from.invalid("llm.price_out", "set together with the other prices")),
+        (None, None) if from_cache.is_none() => Ok(None),
+        (None, _) => Err(from.invalid(input, "set together with the other prices")),
+        (_, None) => Err(from.invalid(output, "set together with the other prices")),
     }
 }
 
@@ -443,7 +477,7 @@ pub(crate) struct Research {
     pub(crate) concurrency: usize,
     /// Pause between two requests to one host.
     pub(crate) host_pause_ms: Duration,
-    /// `host:port` of machines that may be fetched though their address is private.
+    /// `host:port` of machines whose feeds may be read though their address is private.
     pub(crate) trusted_hosts: Vec<String>,
     /// What sites are told of who runs this.
     pub(crate) contact: String,

@@ -16,6 +16,7 @@ use clap::Parser;
 
 use crate::args::Cli;
 use crate::exit::Exit;
+use crate::view::note;
 
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
@@ -44,7 +45,7 @@ fn main() -> ExitCode {
         return ExitCode::from(exit::OK);
     };
     if let Some(message) = exit.message {
-        eprintln!("lovage: {message}");
+        note::say(&message);
     }
     ExitCode::from(exit.code)
 }

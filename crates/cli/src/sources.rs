@@ -1,10 +1,11 @@
 //! From settings to the sources that research asks.
 
+use std::collections::HashMap;
 use std::sync::Arc;
 
 use lovage_pipeline::net::{ClientSettings, Fetch, GuardedClient};
 use lovage_pipeline::news::limits::SEARCHES_AT_ONCE;
-use lovage_pipeline::news::{self, NewsSource};
+use lovage_pipeline::news::{self, NewsSource, SOURCES, SourceSpec, Turns};
 use lovage_pipeline::secret::Secret;
 use url::Url;
 
@@ -21,11 +22,13 @@ pub(crate) struct Listed {
     pub(crate) source: Result<Arc<dyn NewsSource>, String>,
 }
 
-/// The doors to the network, one to pages and feeds and one to services.
+/// The doors to the network, one to pages and feeds and one to services, and
+/// the turns at the services, which are the same behind whatever door.
 pub(crate) struct Doors {
     /// The one to pages and feeds.
     pub(crate) pages: Arc<dyn Fetch>,
     services: Arc<dyn Fetch>,
+    turns: HashMap<&'static str, Arc<Turns>>,
 }
 
 impl Doors {
@@ -37,6 +40,7 @@ impl Doors {
         Ok(Self {
             pages: pages(research)?,
             services: services(research)?,
+            turns: turns(),
         })
     }
 
@@ -45,6 +49,7 @@ impl Doors {
         Self {
             pages: wrap(self.pages.clone()),
             services: wrap(self.services.clone()),
+            turns: self.turns.clone(),
         }
     }
 }
@@ -66,12 +71,12 @@ pub(crate) fn all(research: &Research, doors: &Doors) -> Vec<Listed> {
     let services = research.services.iter().map(|service| Listed {
         name: service.spec.name.to_owned(),
         has_keys: service.has_keys(),
-        source: build(service, &doors.services),
+        source: build(service, doors),
     });
     feeds.chain(services).collect()
 }
 
-fn build(service: &source::Service, fetch: &Arc<dyn Fetch>) -> Result<Arc<dyn NewsSource>, String> {
+fn build(service: &source::Service, doors: &Doors) -> Result<Arc<dyn NewsSource>, String> {
     let address = match (service.to_do(), &service.address) {
         (None, Some(address)) => address.clone(),
         (to_do, _) => return Err(to_do.unwrap_or_default()),
@@ -84,8 +89,15 @@ fn build(service: &source::Service, fetch: &Arc<dyn Fetch>) -> Result<Arc<dyn Ne
     Ok(Arc::new(news::Service::new(
         service.spec,
         settings,
-        Arc::clone(fetch),
+        Arc::clone(&doors.services),
+        Arc::clone(&doors.turns[service.spec.name]),
     )))
+}
+
+/// Turns at every service that there is.
+fn turns() -> HashMap<&'static str, Arc<Turns>> {
+    let of = |spec: &&'static SourceSpec| (spec.name, Arc::new(Turns::new(spec.pause)));
+    SOURCES.iter().map(of).collect()
 }
 
 /// The door to pages and feeds.
@@ -128,4 +140,61 @@ fn client(settings: &ClientSettings) -> Result<Arc<dyn Fetch>, Exit> {
 fn host_and_port(address: &Url) -> Option<String> {
     let (host, port) = (address.host_str()?, address.port_or_known_default()?);
     Some(format!("{host}:{port}"))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use async_trait::async_trait;
+    use lovage_pipeline::net::{FetchError, Page, Request};
+    use lovage_pipeline::news::Query;
+    use tokio::time::Instant;
+
+    use super::*;
+
+    /// Finds nothing, at once.
+    struct Nothing;
+
+    #[async_trait]
+    impl Fetch for Nothing {
+        async fn send(&self, request: &Request) -> Result<Page, FetchError> {
+            Ok(Page {
+                url: request.url.clone(),
+                status: 200,
+                content_type: None,
+                etag: None,
+                last_modified: None,
+                cache_control: None,
+                retry_after: None,
+                body: "{}".into(),
+            })
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_service_is_asked_in_turn_through_whatever_door() {
+        let doors = Doors {
+            pages: Arc::new(Nothing),
+            services: Arc::new(Nothing),
+            turns: turns(),
+        };
+        let spec = SOURCES.iter().find(|spec| spec.name == "gdelt");
+        let spec = spec.expect("GDELT is a service");
+        let service = source::Service {
+            spec,
+            on: true,
+            address: spec.address.parse().ok(),
+            address_is_set: false,
+            keys: Vec::new(),
+        };
+        let query = Query::about("tides", jiff::Timestamp::UNIX_EPOCH);
+        let begin = Instant::now();
+        for doors in [doors.through(|door| door), doors] {
+            let source = build(&service, &doors).expect("it needs no key");
+            source.search(&query).await.expect("it finds nothing");
+        }
+        assert_eq!(begin.elapsed(), spec.pause);
+        assert!(spec.pause > Duration::ZERO);
+    }
 }

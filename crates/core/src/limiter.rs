@@ -193,6 +193,20 @@ pub struct Used {
     pub measured: bool,
 }
 
+impl Used {
+    /// As a store counts it: no more than [`state::CALL_TOKENS_MAX`] of each, so that
+    /// what a broken provider claims spoils no sum.
+    #[must_use]
+    pub fn counted(self) -> Used {
+        Used {
+            input: self.input.min(state::CALL_TOKENS_MAX),
+            output: self.output.min(state::CALL_TOKENS_MAX),
+            cached: self.cached.min(state::CALL_TOKENS_MAX),
+            ..self
+        }
+    }
+}
+
 /// How a call ended, as far as the limits are concerned.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum CallEnd {

@@ -8,6 +8,9 @@ use crate::script::types::{Budget, Language, default_cache};
 
 /// Characters of a refused value that are quoted back.
 const QUOTED_CHARS_MAX: usize = 60;
+/// Unknown fields that are refused by name: an input of nothing else would be
+/// answered with many times its size.
+const UNKNOWN_MAX: usize = 20;
 
 /// The input of the job an attempt is at, as `parse` reads it.
 ///
@@ -130,7 +133,8 @@ pub(crate) fn length(pointer: &str, text: &str, chars_max: usize) -> Option<Inpu
     })
 }
 
-/// A refusal for every field that is none of `known`.
+/// A refusal for every field that is none of `known`, the first of them where
+/// there are many.
 pub(crate) fn unknown(fields: &Map<String, Value>, known: &[&str]) -> Vec<InputError> {
     let others = fields.keys().filter(|name| !known.contains(&name.as_str()));
     let refused = |name: &String| {
@@ -144,7 +148,7 @@ pub(crate) fn unknown(fields: &Map<String, Value>, known: &[&str]) -> Vec<InputE
             ),
         }
     };
-    others.map(refused).collect()
+    others.take(UNKNOWN_MAX).map(refused).collect()
 }
 
 /// What was expected and what came; nothing came where it is `None`.
@@ -164,4 +168,18 @@ pub(crate) fn quoted(value: &Value) -> String {
     }
     let cut: String = text.chars().take(QUOTED_CHARS_MAX).collect();
     format!("{cut}…")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn of_many_unknown_fields_the_first_are_refused_by_name() {
+        let field = |number| (format!("a/{number:03}"), Value::Null);
+        let fields: Map<String, Value> = (0..500).map(field).collect();
+        let wrong = unknown(&fields, &["topic"]);
+        assert_eq!(wrong.len(), UNKNOWN_MAX);
+        assert_eq!(wrong[0].pointer, "/a~1000");
+    }
 }

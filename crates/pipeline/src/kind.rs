@@ -9,9 +9,9 @@ use lovage_workflow::{Catalog, Estimate, Estimator, Handler, Handlers, InputErro
 use serde_json::Value;
 
 use crate::batch;
-use crate::llm::{Price, TokenUsage};
+use crate::llm::TokenUsage;
 use crate::render::Rendering;
-use crate::script::Deps;
+use crate::script::{Deps, Prices};
 
 type Make = Arc<dyn Fn(&Deps) -> Arc<dyn Handler> + Send + Sync>;
 
@@ -55,7 +55,7 @@ impl KindEntry {
     }
 }
 
-fn priced(estimate: Estimator, price: Option<Price>) -> Estimator {
+fn priced(estimate: Estimator, prices: Prices) -> Estimator {
     Arc::new(move |input| {
         let mut estimate = estimate(input);
         for step in &mut estimate.by_step {
@@ -64,11 +64,19 @@ fn priced(estimate: Estimator, price: Option<Price>) -> Estimator {
                 completion: Some(step.completion_tokens),
                 cached: None,
             };
+            let price = prices.of(&step.step);
             step.cost_usd = price.and_then(|price| price.cost(&usage));
         }
-        if price.is_none() && !estimate.by_step.is_empty() {
-            let note = "no price is set here: the cost is unknown";
-            estimate.notes.push(note.to_owned());
+        let steps = estimate.by_step.iter();
+        let unpriced: Vec<_> = steps
+            .filter(|step| step.cost_usd.is_none())
+            .map(|step| step.step.as_str())
+            .collect();
+        if !unpriced.is_empty() {
+            estimate.notes.push(format!(
+                "no price is set here for the model of {}: the cost is unknown",
+                unpriced.join(", ")
+            ));
         }
         estimate
     })
@@ -104,10 +112,11 @@ impl Kinds {
 
     /// The same kinds, their estimates priced. Without a price costs stay unknown.
     #[must_use]
-    pub fn priced(&self, price: Option<Price>) -> Self {
-        let priced = self.iter().cloned().map(|mut entry| {
+    pub fn priced(&self, prices: Prices) -> Self {
+        let own = self.iter().filter(|entry| entry.name() != batch::KIND);
+        let priced = own.cloned().map(|mut entry| {
             let estimate = entry.spec.estimate.take();
-            entry.spec.estimate = estimate.map(|of| priced(of, price));
+            entry.spec.estimate = estimate.map(|of| priced(of, prices));
             entry
         });
         Self::new(priced)

@@ -3,15 +3,21 @@
 mod job;
 
 use std::sync::Arc;
+use std::time::Duration;
 
+use async_trait::async_trait;
 use job::{TOPIC, run, with_model, with_price};
 use lovage_pipeline::llm::Price;
+use lovage_pipeline::net::{CorpusFetcher, Fetch, FetchError, Page, Request};
+use lovage_pipeline::news::Research;
 use lovage_pipeline::script::types::{Origin, ResultStatus, ScriptResult};
+use lovage_pipeline::script::{Deps, ScriptHandler};
 use lovage_tests::llm::{Answer, StandIn};
 use lovage_workflow::memory::MemoryJournal;
 use lovage_workflow::{Failure, Handler};
 use serde_json::{Value, json};
 use tokio::sync::Notify;
+use tokio::time::timeout;
 
 const PRICE: Price = Price {
     input: 10.0,
@@ -221,8 +227,49 @@ async fn the_deadline_before_anything_was_found_leaves_nothing_to_write_about() 
         .await
         .unwrap();
     assert_eq!(result.status, ResultStatus::InsufficientSources);
-    assert_eq!(result.degraded, ["plan", "budget"]);
+    assert_eq!(result.degraded, ["plan", "research", "budget"]);
     assert!(warns(&result, "deadline"));
+}
+
+/// The sample, beside which one site never answers.
+struct OneHangs;
+
+#[async_trait]
+impl Fetch for OneHangs {
+    async fn send(&self, request: &Request) -> Result<Page, FetchError> {
+        if request.url.host_str() == Some("hangs.example") {
+            std::future::pending().await
+        } else {
+            CorpusFetcher.send(request).await
+        }
+    }
+}
+
+#[tokio::test]
+async fn the_deadline_in_the_research_leaves_what_was_read_to_be_copied() {
+    let stand_in = StandIn::start().await;
+    let research = Research::live(Vec::new(), Arc::new(OneHangs));
+    let handler = ScriptHandler::new(Deps {
+        research: Arc::new(research.with_host_gap(Duration::ZERO)),
+        ..job::deps(Some(job::model(&stand_in)))
+    });
+    let mut asked = input(json!({ "deadline_s": 3 }));
+    asked["seed_urls"] = json!([
+        "https://daily.hanbit.example/news/ko1",
+        "https://www.hbtraffic.example/news/ko3",
+        "https://hangs.example/1",
+    ]);
+    let journal = Arc::default();
+    let job = timeout(Duration::from_secs(20), run(&handler, &journal, &asked));
+    let result = job.await.expect("it ends at its deadline").unwrap();
+    assert_eq!(result.degraded, ["research", "write", "budget"]);
+    assert_eq!(result.status, ResultStatus::Degraded);
+    assert!(warns(&result, "deadline") && warns(&result, "research_deadline"));
+    assert_eq!(stand_in.calls(), 1, "the plan");
+    let copied = result.script.lines().filter(|line| !line.cites.is_empty());
+    let copied: Vec<_> = copied.collect();
+    assert!(!copied.is_empty());
+    assert!(copied.iter().all(|line| line.origin == Origin::Extracted));
 }
 
 #[tokio::test]

@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use job::{run, with_model};
 use lovage_pipeline::llm::Price;
+use lovage_pipeline::script::Prices;
 use lovage_pipeline::{Kinds, batch, standard};
 use lovage_tests::llm::StandIn;
 use lovage_workflow::Estimate;
@@ -26,7 +27,7 @@ fn every_kind_estimates_its_example_and_prices_it_where_a_price_is_known() {
         cached: None,
     };
     let unpriced = Kinds::new(standard());
-    let priced = unpriced.priced(Some(price));
+    let priced = unpriced.priced(Prices::same(Some(price)));
     for entry in unpriced.iter() {
         let (name, example) = (entry.name(), &entry.example);
         let total = estimate(&unpriced, name, example).total();
@@ -36,7 +37,7 @@ fn every_kind_estimates_its_example_and_prices_it_where_a_price_is_known() {
         let tokens =
             (total.prompt_tokens as f64 * 0.75 + total.completion_tokens as f64 * 4.5) / 1e6;
         assert!((costs - tokens).abs() < 1e-9, "{name}");
-        let unpriced = unpriced.priced(None);
+        let unpriced = unpriced.priced(Prices::default());
         let notes = estimate(&unpriced, name, example).notes;
         assert!(notes.iter().any(|note| note.contains("no price")), "{name}");
     }
@@ -60,13 +61,18 @@ fn a_batch_uses_what_its_items_use() {
         "what does not fit is not counted"
     );
     assert_eq!(total.prompt_tokens, 2 * one.prompt_tokens);
-    assert_eq!(batch.by_step.len(), 2);
+    assert_eq!(
+        batch.by_step.len(),
+        3,
+        "plan, write and images, each summed"
+    );
 }
 
 #[tokio::test]
 async fn a_job_makes_the_calls_that_were_estimated() {
     let stand_in = StandIn::start().await;
-    let input = json!({"topic": "Lumen Bay tidal battery", "type": "news"});
+    // No model looks at images here; what those calls are is tested with them.
+    let input = json!({"topic": "Lumen Bay tidal battery", "type": "news", "max_images": 0});
     let kinds = Kinds::new(standard());
     let told = estimate(&kinds, "script.generate", &input);
     let result = run(&with_model(&stand_in), &Arc::default(), &input)

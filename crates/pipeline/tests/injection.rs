@@ -4,20 +4,21 @@
 
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
-mod whole;
+mod job;
 
 use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex};
 
 use async_trait::async_trait;
+use job::{KEY, Ran, deps, model, ran};
 use lovage_pipeline::net::{Fetch, FetchError, Page, Request};
 use lovage_pipeline::news::{FeedSource, Research};
 use lovage_pipeline::render::{Dialect, chat, graph, markdown};
+use lovage_pipeline::script::Deps;
 use lovage_pipeline::script::types::{Origin, ResultStatus, ScriptResult};
 use lovage_tests::llm::{Answer, Received, StandIn};
 use serde_json::{Value, json};
 use url::Url;
-use whole::{KEY, Run, model, run};
 
 const TOPIC: &str = "Lumen Bay tidal battery";
 const FEED: &str = "https://evil.example/feed.xml";
@@ -347,7 +348,7 @@ struct Case {
     name: String,
     place: Place,
     web: Arc<Web>,
-    run: Run,
+    run: Ran,
     received: Vec<Received>,
 }
 
@@ -363,14 +364,14 @@ async fn case(place: Place, name: &str, order: &str) -> Case {
         Place::Topic => format!("{TOPIC} {order}"),
         _ => TOPIC.to_owned(),
     };
-    let run = run(
-        Some(model(&stand_in)),
-        research,
-        3,
-        &json!({"topic": topic, "type": "news"}),
-    )
-    .await
-    .unwrap_or_else(|failure| panic!("{place:?}, {name}: {failure:?}"));
+    let deps = Deps {
+        research: Arc::new(research),
+        ..deps(Some(model(&stand_in)))
+    };
+    let asked = json!({"topic": topic, "type": "news"});
+    let run = ran(deps, 3, &asked)
+        .await
+        .unwrap_or_else(|failure| panic!("{place:?}, {name}: {failure:?}"));
     Case {
         name: format!("{place:?}, {name}"),
         place,

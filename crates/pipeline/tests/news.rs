@@ -5,6 +5,7 @@
 use std::collections::{BTreeMap, HashMap};
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 use async_trait::async_trait;
 use bytes::Bytes;
@@ -17,6 +18,7 @@ use lovage_pipeline::script::types::{
     Article, Corpus, Domains, Dossier, PlannedQuery, Since, Source, Verdict,
 };
 use serde::Deserialize;
+use tokio::time::Instant;
 use url::Url;
 
 const KO: &str = "한빛시 자율주행 심야버스";
@@ -77,6 +79,17 @@ async fn run_watched(
     max_sources: usize,
     watch: &dyn ResearchWatch,
 ) -> Dossier {
+    run_until(research, topic, seeds, max_sources, watch, None).await
+}
+
+async fn run_until(
+    research: &Research,
+    topic: &str,
+    seeds: &[Url],
+    max_sources: usize,
+    watch: &dyn ResearchWatch,
+    deadline: Option<Instant>,
+) -> Dossier {
     let inquiry = Inquiry {
         topic,
         queries: &queries(topic),
@@ -86,6 +99,7 @@ async fn run_watched(
         since: Since::try_from("90d".to_owned()).unwrap(),
         domains: &Domains::default(),
         now: now(),
+        deadline,
     };
     research.run(&inquiry, watch).await
 }
@@ -497,7 +511,7 @@ async fn sites_are_left_alone_when_they_ask_for_it() {
 async fn a_page_that_hangs_does_not_hold_up_the_rest() {
     let web = Arc::new(Web::default());
     let seeds = [Url::parse("https://hangs.example/1").unwrap()];
-    let begin = tokio::time::Instant::now();
+    let begin = Instant::now();
     let dossier = run_with(&live(&web), KO, &seeds).await;
     assert_eq!(
         begin.elapsed(),
@@ -510,4 +524,22 @@ async fn a_page_that_hangs_does_not_hold_up_the_rest() {
         (Verdict::Error, Some("hangs.example"))
     );
     assert_eq!(dossier.warnings[0].code, "research_deadline");
+}
+
+#[tokio::test(start_paused = true)]
+async fn at_its_deadline_it_ends_with_what_it_has() {
+    let seeds = [Url::parse("https://hangs.example/1").unwrap()];
+    // Of a page that hangs and so many others: with enough of them, half of the
+    // time is left to write.
+    for (others, seconds) in [(5, 4), (2, 8)] {
+        let web = Arc::new(Web::default());
+        let begin = Instant::now();
+        let deadline = Some(begin + Duration::from_secs(8));
+        let dossier = run_until(&live(&web), KO, &seeds, 1 + others, &(), deadline).await;
+        assert_eq!(begin.elapsed(), Duration::from_secs(seconds));
+        let articles = dossier.articles.iter();
+        let read = articles.filter(|one| one.source.verdict == Verdict::Ok);
+        assert!((1..=others).contains(&read.count()), "{others} others");
+        assert_eq!(dossier.warnings[0].code, "research_deadline");
+    }
 }

@@ -6,26 +6,33 @@
 
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
-mod whole;
+mod job;
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use lovage_pipeline::news::Research;
+use job::{Ran, deps, model, ran};
+use lovage_pipeline::llm::Price;
 use lovage_pipeline::render::{Dialect, chat, graph, markdown};
 use lovage_pipeline::script::types::{
     Article, Check, Line, Origin, ResultStatus, ScriptResult, Verdict,
 };
 use lovage_pipeline::script::verify::SUPPORT_MIN;
+use lovage_pipeline::script::{Deps, Prices};
 use lovage_tests::llm::{Answer, Ending, StandIn, Told};
 use lovage_workflow::Failure;
 use regex::Regex;
 use serde::Deserialize;
 use serde_json::{Value, json};
-use whole::{PRICE, Run, model, run};
 
+/// What the model costs.
+const PRICE: Price = Price {
+    input: 2.0,
+    output: 8.0,
+    cached: None,
+};
 const KO: &str = "한빛시 자율주행 심야버스";
 const EN: &str = "Lumen Bay tidal battery";
 /// The two articles of the sample that are about something else.
@@ -92,7 +99,7 @@ struct Measured {
     told_twice: usize,
 }
 
-fn measure(run: &Run) -> Measured {
+fn measure(run: &Ran) -> Measured {
     let (result, articles) = (&run.result, articles_of(run));
     let factual: Vec<&Line> = result
         .script
@@ -135,7 +142,7 @@ fn measure(run: &Run) -> Measured {
     }
 }
 
-fn articles_of(run: &Run) -> HashMap<&str, &Article> {
+fn articles_of(run: &Ran) -> HashMap<&str, &Article> {
     let articles = run.dossier.articles.iter();
     articles
         .map(|article| (article.source.id.as_str(), article))
@@ -245,7 +252,7 @@ fn told_twice(result: &ScriptResult) -> usize {
 }
 
 /// The gates, as the specification has them; what does not hold is named.
-fn gates(name: &str, script_type: &str, run: &Run, wrong: &mut Vec<String>) {
+fn gates(name: &str, script_type: &str, run: &Ran, wrong: &mut Vec<String>) {
     let (m, result) = (measure(run), &run.result);
     let llm = result.generator.llm;
     let share = |part: usize, whole: usize| part as f64 / whole.max(1) as f64;
@@ -319,17 +326,21 @@ fn input(topic: &str, script_type: &str) -> Value {
     json!({"topic": topic, "type": script_type})
 }
 
-async fn offline(topic: &str, script_type: &str) -> Run {
-    run(None, Research::sample(), 1, &input(topic, script_type))
-        .await
-        .unwrap()
+async fn offline(topic: &str, script_type: &str) -> Ran {
+    let asked = input(topic, script_type);
+    ran(deps(None), 1, &asked).await.unwrap()
 }
 
-async fn written(stand_in: &StandIn, topic: &str, script_type: &str) -> Run {
-    let model = Some(model(stand_in));
-    run(model, Research::sample(), 1, &input(topic, script_type))
-        .await
-        .unwrap()
+fn priced(stand_in: &StandIn) -> Deps {
+    Deps {
+        prices: Prices::same(Some(PRICE)),
+        ..deps(Some(model(stand_in)))
+    }
+}
+
+async fn written(stand_in: &StandIn, topic: &str, script_type: &str) -> Ran {
+    let asked = input(topic, script_type);
+    ran(priced(stand_in), 1, &asked).await.unwrap()
 }
 
 #[tokio::test]
@@ -572,22 +583,16 @@ async fn every_fault_leaves_the_job_in_its_state() {
     }
 }
 
-async fn attempt(stand_in: &StandIn, number: u32) -> Result<Run, Failure> {
+async fn attempt(stand_in: &StandIn, number: u32) -> Result<Ran, Failure> {
     let before = stand_in.calls();
-    let ran = run(
-        Some(model(stand_in)),
-        Research::sample(),
-        number,
-        &input(EN, "news"),
-    )
-    .await;
+    let ran = ran(priced(stand_in), number, &input(EN, "news")).await;
     if let Ok(ran) = &ran {
         assert_eq!(ran.result.usage.calls as usize, stand_in.calls() - before);
     }
     ran
 }
 
-fn state_of(ran: &Result<Run, Failure>) -> State {
+fn state_of(ran: &Result<Ran, Failure>) -> State {
     match ran {
         Ok(ran) => {
             let result = &ran.result;

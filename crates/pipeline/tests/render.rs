@@ -9,6 +9,7 @@ use std::path::Path;
 use lovage_pipeline::render::{self, Dialect, Rendering, chat, graph, markdown};
 use lovage_pipeline::script::types::{ResultStatus, Script, ScriptResult, Timing, Warning};
 use lovage_workflow::Payload;
+use pulldown_cmark::{Event, Options, Parser, Tag};
 use serde_json::{Value, json};
 
 /// Korean, degraded, with a hostile title, an odd address and a doubtful line.
@@ -244,6 +245,37 @@ fn markdown_lets_no_page_write_markup_or_links() {
         )
     );
     assert!(text.contains("\n1\\. 요금은 \\*9000원\\*이다"));
+}
+
+/// Where the links and images lead, for a viewer that knows no front matter.
+fn targets(markdown: &str) -> Vec<String> {
+    let events = Parser::new_ext(markdown, Options::ENABLE_TABLES);
+    let target = |event| match event {
+        Event::Start(Tag::Link { dest_url, .. } | Tag::Image { dest_url, .. }) => {
+            Some(dest_url.to_string())
+        }
+        _ => None,
+    };
+    events.filter_map(target).collect()
+}
+
+#[test]
+fn a_title_makes_no_link_and_no_address_spoils_its_own() {
+    let plain = markdown(&result());
+    let title = "![a](https://evil.example/p.png) [b](//evil.example) <https://evil.example> www.evil.example";
+    let mut hostile = result();
+    hostile.title = title.to_owned();
+    hostile.sources[0].url = "https://a.example/news?a=\\".parse().unwrap();
+    let text = markdown(&hostile);
+    let expected = targets(&plain)
+        .into_iter()
+        .map(|target| target.replace("?a=%281%29%7C2", "?a=%5C"));
+    assert_eq!(targets(&text), expected.collect::<Vec<_>>());
+    let (head, _) = text.split_once("\n---\n").unwrap();
+    assert!(!head.contains("://") && !head.contains("www."), "{head}");
+    let line = head.lines().find_map(|line| line.strip_prefix("title: "));
+    let read: String = serde_json::from_str(line.unwrap()).unwrap();
+    assert_eq!(read, title);
 }
 
 #[test]

@@ -10,8 +10,8 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use lovage_pipeline::llm::{
-    Cached, ChatRequest, ChatResponse, Llm, LlmError, LlmErrorKind, Message, Metered, Picture,
-    Queued, Role, Sink, TokenUsage,
+    Cached, ChatRequest, ChatResponse, Llm, LlmError, LlmErrorKind, Message, Picture, Queued, Role,
+    Sink, TokenUsage,
 };
 use lovage_pipeline::net::{CachedFetch, Fetch, FetchError, Page, Request, Validators, Want};
 use lovage_tests::cache::MemoryCache;
@@ -113,15 +113,16 @@ fn over(model: &Arc<Model>, cache: &Arc<MemoryCache>, scope: &[&str]) -> Arc<Cac
 async fn an_answer_is_paid_once_and_costs_nothing_after() {
     let (cache, clock) = cache();
     let model = Arc::new(Model::default());
-    let llm = Metered::new(over(&model, &cache, &["a"]));
+    let llm = over(&model, &cache, &["a"]);
     let first = llm.complete(&ask("x")).await.unwrap();
     assert_eq!((first.text.as_str(), first.calls), ("answer 1", 1));
     let again = llm.complete(&ask("x")).await.unwrap();
-    assert_eq!((again.text, again.calls), (first.text, 0));
+    assert_eq!((again.text, again.calls), (first.text.clone(), 0));
     assert_eq!(again.model.as_deref(), Some("numbers-1"));
-    let spent = llm.spent();
-    assert_eq!((spent.calls, spent.cache_hits), (1, 1));
-    assert_eq!(spent.usage.prompt, Some(10), "tokens are paid once");
+    assert_eq!(first.usage.prompt, Some(10));
+    assert_eq!(again.usage, TokenUsage::default(), "tokens are paid once");
+    let counts = counts(&cache, Shelf::Llm).await;
+    assert_eq!((counts.misses, counts.hits), (1, 1));
     clock.advance(KEEP);
     assert_eq!(llm.complete(&ask("x")).await.unwrap().text, "answer 2");
 }
@@ -270,7 +271,7 @@ async fn a_maker_that_is_stopped_makes_nobody_wait() {
 async fn an_answer_of_no_use_is_not_given_again() {
     let (cache, _) = cache();
     let model = Arc::new(Model::default());
-    let llm = Metered::new(over(&model, &cache, &["a"]));
+    let llm = over(&model, &cache, &["a"]);
     llm.complete(&ask("x")).await.unwrap();
     llm.reject(&ask("x")).await;
     assert_eq!(llm.complete(&ask("x")).await.unwrap().text, "answer 2");
@@ -376,10 +377,14 @@ async fn the_same_page_is_one_however_it_is_asked_for() {
     fetch.send(&posted).await.unwrap();
     fetch.get(&url("/a"), Want::Html).await.unwrap();
     fetch.get(&url("/a?b"), Want::Answer).await.unwrap();
+    let named = Request::of_operator(url("/a"), Want::Answer);
+    for _ in 0..2 {
+        fetch.send(&named).await.unwrap();
+    }
     assert_eq!(
         site.0.load(Ordering::SeqCst),
-        4,
-        "a document, a want, a query"
+        5,
+        "a document, a want, a query, who named it"
     );
-    assert_eq!(counts(&cache, Shelf::Page).await.hits, 1);
+    assert_eq!(counts(&cache, Shelf::Page).await.hits, 2);
 }

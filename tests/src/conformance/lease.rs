@@ -2,7 +2,8 @@
 
 use std::time::Duration;
 
-use lovage_core::broker::Settled;
+use lovage_core::attempt::JobError;
+use lovage_core::broker::{RedriveReply, Settled};
 use lovage_core::checkpoint::Checkpoint;
 use lovage_core::error::BrokerError;
 use lovage_core::event::NewEvent;
@@ -11,7 +12,7 @@ use lovage_core::job::NewJob;
 use lovage_core::lease::Lease;
 use lovage_core::outcome::Outcome;
 use lovage_core::payload::Payload;
-use lovage_core::status::Status;
+use lovage_core::status::{Status, WaitReason};
 
 use crate::harness::Harness;
 
@@ -227,6 +228,47 @@ pub(crate) async fn a_zombie_cannot_touch_the_next_attempt(h: Harness) {
     let done = h.settle(&next, Outcome::Done(result.clone())).await;
     assert_eq!(done, Settled::Done);
     assert_eq!(h.get(lost.job.id).await.result, Some(result));
+}
+
+/// C1. However often and fast a job is given back or redriven and claimed again
+/// by one worker, each claim has a token of its own, and those before it are refused.
+pub(crate) async fn no_token_is_given_twice(h: Harness) {
+    let (worker, first) = h.running(h.job()).await;
+    let id = first.job.id;
+    let go_on = WaitReason::Signal("go on".to_owned());
+    h.broker
+        .signal(&id, "go on", &Payload::null())
+        .await
+        .unwrap();
+    let park = Outcome::Park {
+        reason: go_on,
+        after: Duration::from_secs(60),
+    };
+    let failed = Outcome::GiveUp(JobError::permanent("hopeless", "never"));
+    let (mut held, mut before) = (first, Vec::new());
+    for outcome in [Outcome::Release, park.clone(), failed.clone(), park, failed] {
+        let fails = matches!(outcome, Outcome::GiveUp(_));
+        assert_eq!(h.settle(&held, outcome).await, Settled::Done);
+        if fails {
+            let redriven = h.broker.redrive(&id).await.unwrap();
+            assert_eq!(redriven, RedriveReply::Queued);
+        }
+        before.push(std::mem::replace(&mut held, h.claim_one(worker).await));
+        assert_eq!((held.job.id, held.lease.token.attempt), (id, 1));
+        for old in &before {
+            assert_ne!(old.lease.token, held.lease.token);
+            cannot_write(&h, &old.lease).await;
+        }
+        let again = h.settle(&before[0], Outcome::Done(Payload::null())).await;
+        assert_eq!(
+            again == Settled::Done,
+            before.len() == 1,
+            "known, or not any more"
+        );
+        assert_eq!(h.get(id).await, held.job);
+    }
+    h.settle(&held, Outcome::Done(Payload::null())).await;
+    assert_eq!(h.status(id).await, Status::Succeeded);
 }
 
 /// L3. A lease over a finished job is over too.

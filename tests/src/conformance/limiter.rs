@@ -129,6 +129,8 @@ macro_rules! limiter_conformance {
             processes_share_one_budget
             a_refusal_holds_for_all_and_cuts_once
             a_cool_down_does_not_end_in_a_burst
+            a_clock_set_back_does_not_stop_the_refill
+            what_no_call_can_have_used_spoils_no_sum
             calls_that_go_well_bring_the_rate_back
             headers_lower_and_never_raise
             a_day_has_its_budget
@@ -399,6 +401,37 @@ pub async fn a_cool_down_does_not_end_in_a_burst(h: LimiterHarness) {
     h.clock.advance(wait.time);
     h.admitted(&ask("a", 2, limits, 10)).await;
     h.waits(&ask("a", 3, limits, 10)).await;
+}
+
+/// Wherever the clock had been, time that passes brings in what it should.
+pub async fn a_clock_set_back_does_not_stop_the_refill(h: LimiterHarness) {
+    let (limits, wrong) = (rates(600, 60_000), Duration::from_secs(3_600));
+    h.clock.advance(wrong);
+    h.admitted(&ask("a", 1, limits, 5_400)).await;
+    h.clock.set_back(wrong);
+    let wait = h.waits(&ask("a", 2, limits, 900)).await;
+    assert_eq!((wait.why, wait.time.as_millis()), (Why::Tokens, 1_000));
+    h.clock.advance(wait.time);
+    h.admitted(&ask("a", 2, limits, 900)).await;
+}
+
+/// A provider that says what cannot be is believed up to a bound.
+pub async fn what_no_call_can_have_used_spoils_no_sum(h: LimiterHarness) {
+    for call in 0..2 {
+        let lease = h.admitted(&ask("a", call, Limits::default(), 10)).await;
+        let used = Used {
+            input: u64::MAX,
+            output: u64::MAX,
+            cached: u64::MAX,
+            ..Used::default()
+        };
+        let end = CallEnd::Fine;
+        let settle = CallSettle { lease, used, end };
+        h.limiter.settle(&settle).await.unwrap();
+    }
+    let (totals, most) = (h.snapshot().await.totals, 2 * state::CALL_TOKENS_MAX);
+    assert_eq!((totals.settled, totals.input), (2, most));
+    assert_eq!((totals.output, totals.cached), (most, most));
 }
 
 /// A twentieth after every ten of them.

@@ -156,6 +156,7 @@ macro_rules! broker_conformance {
                 many_dead_workers_are_all_swept: "L2",
                 whoever_lost_a_job_cannot_write_about_it: "L3",
                 a_zombie_cannot_touch_the_next_attempt: "L3",
+                no_token_is_given_twice: "C1",
                 a_settled_job_takes_no_more_writes: "L3",
                 a_made_up_lease_is_refused: "L3",
                 a_sweep_and_a_settle_at_once_agree: "C1",

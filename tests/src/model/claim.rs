@@ -6,7 +6,7 @@ use std::time::Duration;
 use jiff::Timestamp;
 use lovage_core::broker::{Claim, Claimed, Claims};
 use lovage_core::id::{JobId, QueueName, WorkerId};
-use lovage_core::lease::LeaseToken;
+use lovage_core::lease::{LeaseToken, claim_time};
 use lovage_core::lifecycle;
 use lovage_core::limits;
 
@@ -123,7 +123,7 @@ impl State {
         let token = LeaseToken {
             worker,
             attempt: stored.job.attempt + 1,
-            claimed_at: now,
+            claimed_at: claim_time(now, stored.claimed_before),
         };
         stored.running = Some(token);
         stored.progress = None;

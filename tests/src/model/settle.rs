@@ -37,6 +37,7 @@ impl State {
         self.end(id, &next, now);
         if let Some(stored) = self.jobs.get_mut(id) {
             stored.settled = Some(settle.lease.token);
+            stored.claimed_before = Some(settle.lease.token.claimed_at);
         }
         Settled::Done
     }
@@ -55,6 +56,7 @@ impl State {
         stored.cancel_asked = None;
         stored.cancel_told = false;
         stored.settled = None;
+        stored.claimed_before = None;
         stored.append(lifecycle::event(next).as_slice(), now);
         let job = stored.job.clone();
         if job.status.is_final() {
@@ -161,6 +163,7 @@ impl State {
             stored.append(ended.as_slice(), now);
             stored.append(&[plain_event(kind::REDRIVEN)], now);
             stored.settled = None;
+            stored.claimed_before = stored.claimed_before.max(Some(now));
             stored.job = job;
         }
         self.enter_lane(id, false);

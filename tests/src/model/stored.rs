@@ -30,6 +30,8 @@ pub(super) struct Stored {
     pub(super) cancel_told: bool,
     /// The token of the settle that was the last thing to end an attempt.
     pub(super) settled: Option<LeaseToken>,
+    /// When it was claimed last or redriven since, where the next claim has to be later.
+    pub(super) claimed_before: Option<Timestamp>,
     pub(super) checkpoints: Vec<Checkpoint>,
     /// Names of the groups that were spawned.
     pub(super) groups: Vec<String>,
@@ -49,6 +51,7 @@ impl Stored {
             cancel_asked: None,
             cancel_told: false,
             settled: None,
+            claimed_before: None,
             checkpoints: Vec::new(),
             groups: Vec::new(),
             children: Vec::new(),

@@ -17,6 +17,7 @@ use crate::body::{self, JsonText};
 use crate::convert::{self, Caller};
 use crate::error::{ApiError, at_pointer};
 use crate::idempotency;
+use crate::params::NoParams;
 use crate::state::State;
 
 /// A [`BatchRequest`] whose jobs are read one by one, so that each is refused alone.
@@ -48,11 +49,12 @@ enum Item {
         (status = 400, body = Problem, content_type = "application/problem+json", description = "Not JSON, or not UTF-8"),
         (status = 413, body = Problem, content_type = "application/problem+json", description = "Body too large"),
         (status = 415, body = Problem, content_type = "application/problem+json", description = "Not sent as application/json"),
-        (status = 422, body = Problem, content_type = "application/problem+json", description = "No batch, or an atomic one with refused jobs: `errors[]` says which"),
+        (status = 422, body = Problem, content_type = "application/problem+json", description = "No batch, a parameter, or an atomic batch with refused jobs: `errors[]` says which"),
     )
 )]
 pub(crate) async fn enqueue(
     Extract(state): Extract<State>,
+    _: NoParams,
     headers: HeaderMap,
     text: JsonText,
 ) -> Result<Json<BatchReply>, ApiError> {

@@ -7,7 +7,7 @@ use lovage_core::id::JobId;
 
 use crate::convert;
 use crate::error::ApiError;
-use crate::params::{Params, Segment};
+use crate::params::{NoParams, Segment};
 use crate::state::State;
 
 /// What the steps of a job stored, in the order they stored it.
@@ -17,14 +17,14 @@ use crate::state::State;
     responses(
         (status = 200, body = CheckpointList),
         (status = 404, body = Problem, content_type = "application/problem+json", description = "Unknown id"),
+        (status = 422, body = Problem, content_type = "application/problem+json", description = "An id that is no UUID, or an unknown parameter"),
     )
 )]
 pub(crate) async fn list(
     Extract(state): Extract<State>,
     Segment(id): Segment<JobId>,
-    params: Params,
+    _: NoParams,
 ) -> Result<Json<CheckpointList>, ApiError> {
-    params.finish()?;
     if state.broker.get(&id).await?.is_none() {
         return Err(ApiError::JobUnknown);
     }

@@ -7,7 +7,7 @@ use lovage_core::id::JobId;
 
 use crate::convert;
 use crate::error::ApiError;
-use crate::params::{Params, Segment};
+use crate::params::{NoParams, Segment};
 use crate::state::State;
 
 /// The jobs that a job spawned, in the order it spawned them.
@@ -23,9 +23,8 @@ use crate::state::State;
 pub(crate) async fn list(
     Extract(state): Extract<State>,
     Segment(id): Segment<JobId>,
-    params: Params,
+    _: NoParams,
 ) -> Result<Json<ChildList>, ApiError> {
-    params.finish()?;
     if state.broker.get(&id).await?.is_none() {
         return Err(ApiError::JobUnknown);
     }

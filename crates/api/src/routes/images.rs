@@ -9,7 +9,7 @@ use lovage_client::wire::Problem;
 use lovage_core::id::JobId;
 
 use crate::error::ApiError;
-use crate::params::{Params, Segments};
+use crate::params::{NoParams, Segments};
 use crate::state::State;
 use crate::tag;
 
@@ -43,9 +43,8 @@ pub(crate) async fn get(
     Extract(state): Extract<State>,
     Segments(id, image): Segments<JobId>,
     headers: HeaderMap,
-    params: Params,
+    _: NoParams,
 ) -> Result<Response, ApiError> {
-    params.finish()?;
     let job = state.broker.get(&id).await?.ok_or(ApiError::JobUnknown)?;
     let now = state.clock.now();
     if let Some(until) = job.keep_until.filter(|until| *until <= now) {

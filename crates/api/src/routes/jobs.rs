@@ -18,7 +18,7 @@ use url::form_urlencoded;
 
 use crate::body::{JsonText, NoBody};
 use crate::error::ApiError;
-use crate::params::{Params, Segment};
+use crate::params::{NoParams, Params, Segment};
 use crate::state::State;
 use crate::wait::{self, Wait};
 use crate::{convert, estimate, idempotency, tag};
@@ -45,7 +45,7 @@ const LIMIT: usize = 50;
         (status = 409, body = Problem, content_type = "application/problem+json", description = "The unique key is held, or the id is taken; see `existing_job_id`"),
         (status = 413, body = Problem, content_type = "application/problem+json", description = "Body or input too large"),
         (status = 415, body = Problem, content_type = "application/problem+json", description = "Not sent as application/json"),
-        (status = 422, body = Problem, content_type = "application/problem+json", description = "Unknown kind, unknown or wrong field, or idempotency key used for another request"),
+        (status = 422, body = Problem, content_type = "application/problem+json", description = "Unknown kind, unknown or wrong field or parameter, or idempotency key used for another request"),
         (status = 503, body = Problem, content_type = "application/problem+json", description = "Store unreachable or full, or server draining"),
     )
 )]
@@ -268,11 +268,13 @@ fn ascii(text: String) -> HeaderValue {
         (status = 202, body = JobView, description = "Cancelled, or its worker was told"),
         (status = 404, body = Problem, content_type = "application/problem+json", description = "Unknown id"),
         (status = 409, body = Problem, content_type = "application/problem+json", description = "It is over already; see `state`"),
+        (status = 422, body = Problem, content_type = "application/problem+json", description = "An id that is no UUID, a parameter, or a body"),
     )
 )]
 pub(crate) async fn cancel(
     Extract(state): Extract<State>,
     Segment(id): Segment<JobId>,
+    _: NoParams,
     _: NoBody,
 ) -> Result<Response, ApiError> {
     match state.broker.cancel(&id).await? {
@@ -290,11 +292,13 @@ pub(crate) async fn cancel(
         (status = 202, body = JobView, description = "Queued again"),
         (status = 404, body = Problem, content_type = "application/problem+json", description = "Unknown id"),
         (status = 409, body = Problem, content_type = "application/problem+json", description = "Its state does not allow it, or another job holds its unique key"),
+        (status = 422, body = Problem, content_type = "application/problem+json", description = "An id that is no UUID, a parameter, or a body"),
     )
 )]
 pub(crate) async fn retry(
     Extract(state): Extract<State>,
     Segment(id): Segment<JobId>,
+    _: NoParams,
     _: NoBody,
 ) -> Result<Response, ApiError> {
     if state.draining.is_cancelled() {

@@ -8,7 +8,7 @@ use lovage_core::limiter::{LimitName, Limits, Snapshot};
 use crate::body::JsonText;
 use crate::error::ApiError;
 use crate::fields::Fields;
-use crate::params::{Params, Segment};
+use crate::params::{NoParams, Segment};
 use crate::state::State;
 
 /// More per minute than any provider gives.
@@ -19,13 +19,15 @@ const BUDGET_USD_MAX: f64 = 1_000_000.0;
 /// What is used of each account and model that a worker has asked for.
 #[utoipa::path(
     get, path = "/v1/limits", tag = "limits", operation_id = "list_limits",
-    responses((status = 200, body = LimitList))
+    responses(
+        (status = 200, body = LimitList),
+        (status = 422, body = Problem, content_type = "application/problem+json", description = "An unknown parameter"),
+    )
 )]
 pub(crate) async fn list(
     Extract(state): Extract<State>,
-    params: Params,
+    _: NoParams,
 ) -> Result<Json<LimitList>, ApiError> {
-    params.finish()?;
     let limits = state.limiter.limits().await?;
     let limits = limits.iter().map(view).collect();
     Ok(Json(LimitList { limits }))
@@ -42,13 +44,15 @@ pub(crate) async fn list(
         (status = 200, body = LimitView),
         (status = 400, body = Problem, content_type = "application/problem+json", description = "Not JSON, or not UTF-8"),
         (status = 404, body = Problem, content_type = "application/problem+json", description = "No worker has asked for it"),
+        (status = 413, body = Problem, content_type = "application/problem+json", description = "Body too large"),
         (status = 415, body = Problem, content_type = "application/problem+json", description = "Not sent as application/json"),
-        (status = 422, body = Problem, content_type = "application/problem+json", description = "Not a name of a limit, or an unknown or wrong field"),
+        (status = 422, body = Problem, content_type = "application/problem+json", description = "Not a name of a limit, an unknown or wrong field, or a parameter"),
     )
 )]
 pub(crate) async fn set(
     Extract(state): Extract<State>,
     Segment(name): Segment<LimitName>,
+    _: NoParams,
     text: JsonText,
 ) -> Result<Json<LimitView>, ApiError> {
     let overrides = limits(text.read()?)?;

@@ -10,19 +10,21 @@ use crate::body::{JsonText, NoBody};
 use crate::convert;
 use crate::error::ApiError;
 use crate::limits::queue_limits;
-use crate::params::{Params, Segment};
+use crate::params::{NoParams, Segment};
 use crate::state::State;
 
 /// What each queue holds.
 #[utoipa::path(
     get, path = "/v1/queues", tag = "queues", operation_id = "list_queues",
-    responses((status = 200, body = QueueList))
+    responses(
+        (status = 200, body = QueueList),
+        (status = 422, body = Problem, content_type = "application/problem+json", description = "An unknown parameter"),
+    )
 )]
 pub(crate) async fn list(
     Extract(state): Extract<State>,
-    params: Params,
+    _: NoParams,
 ) -> Result<Json<QueueList>, ApiError> {
-    params.finish()?;
     let stats = state.broker.stats().await?;
     let queues = stats.iter().map(convert::queue).collect();
     Ok(Json(QueueList { queues }))
@@ -34,12 +36,13 @@ pub(crate) async fn list(
     params(("queue" = String, Path)),
     responses(
         (status = 200, body = QueueView),
-        (status = 422, body = Problem, content_type = "application/problem+json", description = "Not a name of a queue"),
+        (status = 422, body = Problem, content_type = "application/problem+json", description = "Not a name of a queue, a parameter, or a body"),
     )
 )]
 pub(crate) async fn pause(
     Extract(state): Extract<State>,
     Segment(queue): Segment<QueueName>,
+    _: NoParams,
     _: NoBody,
 ) -> Result<Json<QueueView>, ApiError> {
     set(&state, queue, true).await
@@ -51,12 +54,13 @@ pub(crate) async fn pause(
     params(("queue" = String, Path)),
     responses(
         (status = 200, body = QueueView),
-        (status = 422, body = Problem, content_type = "application/problem+json", description = "Not a name of a queue"),
+        (status = 422, body = Problem, content_type = "application/problem+json", description = "Not a name of a queue, a parameter, or a body"),
     )
 )]
 pub(crate) async fn resume(
     Extract(state): Extract<State>,
     Segment(queue): Segment<QueueName>,
+    _: NoParams,
     _: NoBody,
 ) -> Result<Json<QueueView>, ApiError> {
     set(&state, queue, false).await
@@ -80,13 +84,15 @@ async fn set(state: &State, queue: QueueName, paused: bool) -> Result<Json<Queue
     responses(
         (status = 200, body = QueueView),
         (status = 400, body = Problem, content_type = "application/problem+json", description = "Not JSON, or not UTF-8"),
+        (status = 413, body = Problem, content_type = "application/problem+json", description = "Body too large"),
         (status = 415, body = Problem, content_type = "application/problem+json", description = "Not sent as application/json"),
-        (status = 422, body = Problem, content_type = "application/problem+json", description = "Not a name of a queue, or an unknown or wrong field"),
+        (status = 422, body = Problem, content_type = "application/problem+json", description = "Not a name of a queue, an unknown or wrong field, or a parameter"),
     )
 )]
 pub(crate) async fn limit(
     Extract(state): Extract<State>,
     Segment(queue): Segment<QueueName>,
+    _: NoParams,
     text: JsonText,
 ) -> Result<Json<QueueView>, ApiError> {
     let limits = queue_limits(text.read()?)?;

@@ -11,7 +11,7 @@ use lovage_core::payload::Payload;
 use crate::body::JsonText;
 use crate::error::ApiError;
 use crate::fields::Fields;
-use crate::params::Segment;
+use crate::params::{NoParams, Segment};
 use crate::routes::jobs::as_it_stands;
 use crate::state::State;
 
@@ -29,12 +29,13 @@ use crate::state::State;
         (status = 409, body = Problem, content_type = "application/problem+json", description = "It has another value under this name (`signal_taken`), or is over already (`already_finished`, see `state`)"),
         (status = 413, body = Problem, content_type = "application/problem+json", description = "Body or data too large"),
         (status = 415, body = Problem, content_type = "application/problem+json", description = "Not sent as application/json"),
-        (status = 422, body = Problem, content_type = "application/problem+json", description = "Unknown or wrong field, or an id that is no UUID"),
+        (status = 422, body = Problem, content_type = "application/problem+json", description = "Unknown or wrong field, a parameter, or an id that is no UUID"),
     )
 )]
 pub(crate) async fn give(
     Extract(state): Extract<State>,
     Segment(id): Segment<JobId>,
+    _: NoParams,
     text: JsonText,
 ) -> Result<Response, ApiError> {
     let request: SignalRequest = text.read()?;

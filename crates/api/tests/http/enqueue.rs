@@ -176,14 +176,24 @@ async fn each_wrong_field_is_named_and_nothing_is_enqueued() {
             "/queue",
             "queue must be 1 to 64",
         ),
-        ("queue", json!(7), "/queue", "invalid type"),
+        (
+            "queue",
+            json!(7),
+            "/queue",
+            "expected a string, got integer `7`",
+        ),
         (
             "priority",
             json!(10),
             "/priority",
             "priority must be 0 to 9",
         ),
-        ("priority", json!("high"), "/priority", "invalid type"),
+        (
+            "priority",
+            json!("high"),
+            "/priority",
+            "expected an integer from 0 to 255, got string",
+        ),
         (
             "run_at",
             json!("tomorrow"),
@@ -196,7 +206,12 @@ async fn each_wrong_field_is_named_and_nothing_is_enqueued() {
             "/expires_at",
             "expected a time",
         ),
-        ("delay_s", json!(-1), "/delay_s", "invalid value"),
+        (
+            "delay_s",
+            json!(-1),
+            "/delay_s",
+            "expected an integer from 0 up, got integer `-1`",
+        ),
         (
             "attempts_max",
             json!(0),
@@ -254,6 +269,12 @@ async fn each_wrong_field_is_named_and_nothing_is_enqueued() {
             "unknown field `webhook`",
         ),
         ("qeueu", json!("default"), "/qeueu", "unknown field `qeueu`"),
+        (
+            "input",
+            json!(["tides"]),
+            "/input/topic",
+            "expected 1 to 500 characters",
+        ),
         (
             "input",
             json!({"topic": ""}),

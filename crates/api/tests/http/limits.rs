@@ -106,7 +106,11 @@ async fn what_is_no_limit_is_refused_with_its_place() {
             "/rpm",
             "expected 1 to 10000000000, got 0",
         ),
-        (json!({"tpm": -1}), "/tpm", "invalid value"),
+        (
+            json!({"tpm": -1}),
+            "/tpm",
+            "expected an integer from 0 up, got integer `-1`",
+        ),
         (json!({"concurrency": 0}), "/concurrency", "expected 1 to"),
         (
             json!({"budget_usd_day": -0.5}),

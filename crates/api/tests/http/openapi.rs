@@ -2,9 +2,11 @@
 
 use std::path::Path;
 
+use lovage_client::wire::JobState;
+use reqwest::Method;
 use serde_json::{Value, json};
 
-use crate::support::Server;
+use crate::support::{Server, body, errors, problem};
 
 /// `LOVAGE_GOLDEN=write` rewrites the file; the difference is the review.
 #[test]
@@ -47,4 +49,46 @@ async fn what_is_served_names_the_formats_of_this_server_too() {
     let described = made.pointer_mut(pointer).unwrap().take();
     assert_eq!(parameters.len(), described.as_array().unwrap().len() + 1);
     assert_eq!(served, made);
+}
+
+/// `/healthz` and the like are left out: probes and scrapers add what they like.
+#[tokio::test]
+async fn no_path_drops_a_parameter_that_it_does_not_know() {
+    let server = Server::start().await;
+    let job = server.enqueue().await;
+    let description: Value = serde_json::from_str(&lovage_api::openapi_json()).unwrap();
+    let mut tried = 0;
+    for (path, operations) in description["paths"].as_object().unwrap() {
+        for (method, operation) in operations.as_object().unwrap() {
+            if !path.starts_with("/v1/") {
+                continue;
+            }
+            let called = path
+                .replace("{id}", &job.id.to_string())
+                .replace("{queue}", "default")
+                .replace("{name}", "openai%2Fgpt-test%23a1b2c3d4")
+                .replace("{image}", "I1");
+            let method = method.to_uppercase().parse::<Method>().unwrap();
+            let mut call = server.call(method.clone(), &format!("{called}?dryrun=true"));
+            if operation.get("requestBody").is_some() {
+                // Valid where one is enqueued, so that a dropped parameter would show.
+                let jobs = json!({"jobs": [body()]});
+                call = call.json(&if path == "/v1/batches" { jobs } else { body() });
+            }
+            let problem = problem(call.send().await.unwrap()).await;
+            let [("dryrun", said)] = errors(&problem)[..] else {
+                panic!("{method} {path}: {problem:?}");
+            };
+            assert!(said.starts_with("expected a parameter of this path"));
+            assert!(
+                operation["responses"].get("422").is_some(),
+                "{method} {path}"
+            );
+            tried += 1;
+        }
+    }
+    assert_ne!(tried, 0, "the description lists what is served");
+    let job = server.client.job(job.id).await.unwrap();
+    assert_eq!(job.state, JobState::Queued, "it was not cancelled");
+    assert_eq!(server.job_count().await, 1, "nothing was enqueued");
 }

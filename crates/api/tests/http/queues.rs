@@ -153,7 +153,11 @@ async fn a_limit_beyond_its_bounds_is_refused_with_its_place() {
             "/concurrency",
             "expected 1 to 4294967295, got 0",
         ),
-        (json!({"concurrency": -1}), "/concurrency", "invalid value"),
+        (
+            json!({"concurrency": -1}),
+            "/concurrency",
+            "expected an integer from 0 to 4294967295, got integer `-1`",
+        ),
         (
             json!({"rate": {"jobs": 0, "per_s": 1}}),
             "/rate/jobs",

@@ -22,7 +22,7 @@ while room >= 0 and used() > room and drops > 0 do
   drops = drops - 1
 end
 local fits = room >= 0 and used() <= room
--- A value that Redis itself dropped a while ago may still be counted here.
+-- The hold is over, with a value or without.
 drop(name)
 if fits then
   write('v', keep_ms, ARGV[4])

@@ -12,9 +12,9 @@ end
 if letter == 'h' and until_ms > now then
   return {'b', rest, string.format('%.0f', until_ms - now)}
 end
-if letter == 'v' then
-  drop(name)
-end
+-- Also one that Redis dropped by itself: it is still listed, and whoever made room
+-- next would drop the hold in its place.
+drop(name)
 write('h', tonumber(ARGV[5]), ARGV[4])
 count('misses')
 return {'y'}

@@ -1,8 +1,8 @@
 -- Promotes due jobs, then gives the most urgent ones to a worker, within the queue's limits.
 -- ARGV[2] worker   ARGV[3] jobs wanted   ARGV[4] due jobs promoted at most
 -- Returns now, ms until a claim may give more or -1, ids of the jobs, the places
---   (from 0) and numbers of attempts that are not the first, and the records
---   where they are few; now is -1 when the worker is unknown.
+--   (from 0), numbers and times of attempts of jobs that have a state hash, and
+--   the records where they are few; now is -1 when the worker is unknown.
 --
 -- Many records are read by a plain MGET afterwards: every string that enters a
 -- script is hashed whole, which costs more than the round trip.
@@ -128,9 +128,20 @@ end
 
 local given, attempts, held = {}, {}, {}
 local gaps = rare and redis.call('EXISTS', Q .. 'z') == 1
-local stamp = string.format(':%.0f', now)
 local owner = worker .. ':'
-local first_token = owner .. '1' .. stamp
+local function token_of(attempt, at)
+  return string.format('%s%.0f:%.0f', owner, attempt, at)
+end
+local first_token = token_of(1, now)
+
+-- When a job that was given before is claimed (`lovage_core::lease::claim_time`):
+-- no token is given twice.
+local function claimed_at(id)
+  local settled = redis.call('HGET', Q .. 's:' .. id, 'settled')
+  local before = tonumber(string.match(settled or '', ':(%d+)$') or 0)
+  return math.max(now, before + 1)
+end
+
 local tried = rare and redis.call('EXISTS', Q .. 't') == 1
 local function give(ids)
   local used = tried and redis.call('HMGET', Q .. 't', unpack(ids)) or {}
@@ -138,15 +149,18 @@ local function give(ids)
   for i = 1, #ids do
     local id = ids[i]
     if not (gaps and redis.call('SREM', Q .. 'z', id) == 1) then
-      local attempt = tonumber(used[i] or 0) + 1
-      if attempt ~= 1 then
-        attempts[#attempts + 1] = #given
-        attempts[#attempts + 1] = attempt
+      local token = first_token
+      if used[i] then
+        local attempt, at = tonumber(used[i]) + 1, claimed_at(id)
+        token = token_of(attempt, at)
+        for _, number in ipairs({#given, attempt, at}) do
+          attempts[#attempts + 1] = number
+        end
       end
       left = left + 1
       given[#given + 1] = id
       held[#held + 1] = id
-      held[#held + 1] = attempt == 1 and first_token or owner .. attempt .. stamp
+      held[#held + 1] = token
     end
   end
   count('queued', -left)

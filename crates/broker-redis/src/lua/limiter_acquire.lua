@@ -48,7 +48,8 @@ end
 local elapsed = math.max(0, now - state.at_ms)
 state.requests = filled(limits.rpm, state.requests, elapsed)
 state.tokens = filled(limits.tpm, state.tokens, elapsed)
-state.at_ms = math.max(state.at_ms, now)
+-- Ahead of now only for a cool-down: a clock that was set back stops no refill.
+state.at_ms = math.max(now, math.min(state.at_ms, state.cool_ms))
 
 -- Milliseconds until `amount` may be taken; more than the room is not waited for.
 local function bucket_wait(limit, level, amount)

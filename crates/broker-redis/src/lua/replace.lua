@@ -58,8 +58,11 @@ end
 local function queue_again()
   redis.call('SET', key, record)
   redis.call('HDEL', Q .. 's:' .. id, 'progress')
-  local ends = redis.call('HGET', Q .. 's:' .. id, 'ends') or ''
-  redis.call('HSET', Q .. 's:' .. id, 'settled', '-', 'ends', ends .. ARGV[6] .. ' ')
+  local kept = redis.call('HMGET', Q .. 's:' .. id, 'settled', 'ends')
+  -- No settle is known any more, but its time is: claims are later than that.
+  local before = math.max(now, tonumber(string.match(kept[1] or '', ':(%d+)$') or 0))
+  redis.call('HSET', Q .. 's:' .. id, 'settled', string.format('-:%.0f', before),
+    'ends', (kept[2] or '') .. ARGV[6] .. ' ')
   -- An older program gave them a time to live.
   redis.call('PERSIST', Q .. 's:' .. id)
   redis.call('PERSIST', Q .. 'e:' .. id)

@@ -27,13 +27,13 @@ const ROUNDS_MAX: usize = 8;
 /// How long a job that only a newer program can read is left to others.
 const NEWER_PAUSE: Duration = Duration::from_secs(5);
 
-/// What the script gives: now, ms until there may be more, ids, places and
-/// numbers of later attempts, and the records where they are few.
+/// What the script gives: now, ms until there may be more, ids, places, numbers
+/// and times of attempts that it looked up, and the records where they are few.
 type Given = (
     i64,
     i64,
     Vec<String>,
-    Vec<(usize, u32)>,
+    Vec<(usize, u32, i64)>,
     Vec<Option<Vec<u8>>>,
 );
 
@@ -87,8 +87,7 @@ impl Store {
         if !self.time.is_moved() {
             self.time.heard(now);
         }
-        let now = Timestamp::from_millisecond(now)
-            .map_err(|_| corrupt(format!("the store's time {now}")))?;
+        let now = time(now)?;
         let ids = ids
             .iter()
             .map(|id| job_id(id))
@@ -97,7 +96,7 @@ impl Store {
             true => self.records(&ask.queue, &ids).await?,
             false => records,
         };
-        let taken = taken(ask.worker, now, ids, &attempts, records);
+        let taken = taken(ask.worker, now, ids, &attempts, records)?;
         let (claimed, ended) = self.sort_out(&ask.queue, now, taken).await?;
         let next_due = u64::try_from(next_due).ok().map(Duration::from_millis);
         Ok((Claims { claimed, next_due }, ended))
@@ -253,14 +252,14 @@ impl Store {
     }
 }
 
-/// Joins what the script gave; attempts are the first where it says nothing else.
+/// Joins what the script gave; attempts are the first, of `now`, where it says nothing else.
 fn taken(
     worker: WorkerId,
     now: Timestamp,
     ids: Vec<JobId>,
-    attempts: &[(usize, u32)],
+    attempts: &[(usize, u32, i64)],
     records: Vec<Option<Vec<u8>>>,
-) -> Vec<Taken> {
+) -> Result<Vec<Taken>, BrokerError> {
     let token = LeaseToken {
         worker,
         attempt: 1,
@@ -271,12 +270,18 @@ fn taken(
         .zip(records)
         .map(|(id, record)| Taken { id, token, record })
         .collect();
-    for (place, attempt) in attempts {
+    for (place, attempt, claimed_ms) in attempts {
         if let Some(taken) = taken.get_mut(*place) {
             taken.token.attempt = *attempt;
+            taken.token.claimed_at = time(*claimed_ms)?;
         }
     }
-    taken
+    Ok(taken)
+}
+
+/// A time as a script tells it.
+fn time(ms: i64) -> Result<Timestamp, BrokerError> {
+    Timestamp::from_millisecond(ms).map_err(|_| corrupt(format!("the store's time {ms}")))
 }
 
 fn held_under(job: Job, token: LeaseToken) -> Claimed {

@@ -59,6 +59,7 @@ impl Store {
 
     pub(crate) async fn settle_call(&self, settle: &CallSettle) -> Result<(), BrokerError> {
         let CallSettle { lease, used, end } = settle;
+        let used = used.counted();
         let (end, cool) = match end {
             CallEnd::Fine => ("fine", Duration::ZERO),
             CallEnd::Failed => ("failed", Duration::ZERO),

@@ -10,7 +10,7 @@ use lovage_core::id::{QueueName, WorkerId};
 use lovage_core::job::Job;
 use lovage_core::lease::{Lease, LeaseToken};
 use lovage_core::status::Status;
-use lovage_core::{lifecycle, limits};
+use lovage_core::{lease, lifecycle, limits};
 use rusqlite::{Connection, params};
 
 use crate::lane::{self, Lane, Turn};
@@ -108,7 +108,7 @@ fn give(
     let token = LeaseToken {
         worker: ask.worker,
         attempt: job.attempt + 1,
-        claimed_at: write.now,
+        claimed_at: lease::claim_time(write.now, row.claimed_before()),
     };
     execute(
         write,

@@ -69,7 +69,8 @@ fn queue_again(write: &mut Write<'_>, found: Redrivable) -> Result<(), BrokerErr
     emit::append(write, row.row, &events)?;
     lane::enter(write, &again)?;
     let place = row::last_place(write)?;
-    row::put(write, row.row, again, Some(place), None)?;
+    let settled = row::redriven(&row, write.now);
+    row::put(write, row.row, again, Some(place), Some(&settled))?;
     write.ring(Topic::Queue(row.queue));
     write.ring(Topic::Job(row.id));
     Ok(())

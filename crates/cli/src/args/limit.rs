@@ -2,7 +2,7 @@
 
 use clap::{Args, Subcommand};
 
-use super::{Output, Server};
+use super::{Output, Server, dollars, whole};
 
 /// Arguments of `limit`.
 #[derive(Debug, Subcommand)]
@@ -30,16 +30,16 @@ pub(crate) struct LimitSet {
     /// The name as `limit ls` shows it, such as openai/gpt-5.4-mini#a1b2c3d4.
     pub(crate) name: String,
     /// Requests per minute.
-    #[arg(long, value_name = "N")]
+    #[arg(long, value_name = "N", allow_negative_numbers = true, value_parser = whole::<u64>)]
     pub(crate) rpm: Option<u64>,
     /// Tokens per minute, prompts and answers together.
-    #[arg(long, value_name = "N")]
+    #[arg(long, value_name = "N", allow_negative_numbers = true, value_parser = whole::<u64>)]
     pub(crate) tpm: Option<u64>,
     /// Calls in flight at once, over all workers.
-    #[arg(long, value_name = "N")]
+    #[arg(long, value_name = "N", allow_negative_numbers = true, value_parser = whole::<u64>)]
     pub(crate) concurrency: Option<u64>,
-    /// US dollars per day (UTC).
-    #[arg(long, value_name = "USD")]
+    /// US dollars per day (UTC); counts only where workers have llm.price_in and llm.price_out.
+    #[arg(long, value_name = "USD", allow_negative_numbers = true, value_parser = dollars)]
     pub(crate) budget_usd_day: Option<f64>,
     /// Nothing: the settings of the workers hold.
     #[arg(long, conflicts_with_all = ["rpm", "tpm", "concurrency", "budget_usd_day"])]

@@ -4,7 +4,7 @@ use clap::{Args, Subcommand};
 use lovage_client::wire::RateRequest;
 use uuid::Uuid;
 
-use super::{Output, Server, one_or_more};
+use super::{Output, Server, one_or_more, whole};
 
 /// Arguments of `queue`.
 #[derive(Debug, Subcommand)]
@@ -46,16 +46,16 @@ pub(crate) struct QueueTarget {
 #[group(id = "limits", required = true, multiple = true, args = ["length", "concurrency", "rate", "weights", "none"])]
 pub(crate) struct QueueLimit {
     /// Jobs that wait to be started at most; more are refused.
-    #[arg(long, value_name = "N")]
+    #[arg(long, value_name = "N", allow_negative_numbers = true, value_parser = whole::<u64>)]
     pub(crate) length: Option<u64>,
     /// Jobs running at once, over all workers.
-    #[arg(long, value_name = "N")]
+    #[arg(long, value_name = "N", allow_negative_numbers = true, value_parser = whole::<u32>)]
     pub(crate) concurrency: Option<u32>,
     /// Jobs started per second, minute, hour or day, over all workers: 10/s, 600/m.
     #[arg(long, value_parser = rate)]
     pub(crate) rate: Option<RateRequest>,
     /// Jobs started at once after a pause; without it what the rate allows in 10 ms, at least 1.
-    #[arg(long, value_name = "N", requires = "rate")]
+    #[arg(long, value_name = "N", requires = "rate", allow_negative_numbers = true, value_parser = whole::<u32>)]
     pub(crate) burst: Option<u32>,
     /// A tenant's share among jobs of one priority, 1 to 100; may be given more than once.
     #[arg(long = "weight", value_name = "TENANT=N", value_parser = weight)]

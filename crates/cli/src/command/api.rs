@@ -9,6 +9,7 @@ use crate::compose;
 use crate::config::Settings;
 use crate::exit::{self, Exit};
 use crate::telemetry;
+use crate::view::note;
 
 pub(crate) fn flags(args: &Api) -> Vec<Flag> {
     given([("api.listen", args.listen.clone().map(Into::into))])
@@ -62,7 +63,7 @@ pub(crate) async fn listen(settings: &Settings) -> Result<TcpListener, Exit> {
 pub(crate) fn announce(listener: &TcpListener) -> Result<(), Exit> {
     let address = listener.local_addr();
     let address = address.map_err(|error| Exit::because("cannot listen", &error))?;
-    eprintln!("lovage: listening on http://{address}");
+    note::say(format_args!("listening on http://{address}"));
     Ok(())
 }
 

@@ -8,7 +8,7 @@ use super::remote::{client, refused};
 use crate::args::queue::{DeadList, Redrive};
 use crate::args::{List, Output};
 use crate::exit::{self, Exit};
-use crate::view::out;
+use crate::view::{note, out};
 
 /// Jobs of one page.
 const PAGE: usize = 200;
@@ -92,7 +92,7 @@ async fn redrive_these(
             // One that cannot be run again keeps no other from it.
             Err(ClientError::Problem(problem)) if matches!(problem.status, 404 | 409) => {
                 count.refused += 1;
-                eprintln!("lovage: {id}: {problem}");
+                note::say(format_args!("{id}: {problem}"));
             }
             Err(error) => return Err(refused(error)),
         }

@@ -24,7 +24,7 @@ use crate::compose::{self, KindRender, Store};
 use crate::config::Settings;
 use crate::exit::{self, Exit};
 use crate::view::steps::Steps;
-use crate::view::{out, table};
+use crate::view::{note, out, table};
 
 /// Jobs of this command wait apart from those of a server on the same store.
 const QUEUE: &str = "generate";
@@ -158,7 +158,7 @@ fn input(args: &Generate, topic: &str) -> Result<Payload, Exit> {
 
 /// Prints what a script will probably use, without a store.
 fn estimate(args: &Generate, settings: &Settings, input: &Payload) -> Result<(), Exit> {
-    let kinds = compose::kinds().priced(settings.llm.price);
+    let kinds = compose::kinds().priced(settings.llm.prices);
     let entry = kinds.get(script::KIND).expect("the kind is a standard one");
     let of = entry
         .spec
@@ -201,10 +201,10 @@ async fn resume(broker: &dyn Broker, settings: &Settings, id: JobId) -> Result<J
     match broker.redrive(&id).await.map_err(store)? {
         RedriveReply::Queued => Ok(id),
         RedriveReply::Refused(Status::Running) => {
-            eprintln!(
+            note::say(format_args!(
                 "job {id} is held by a process that may have died; it goes on within {} s",
                 (settings.store.lease_s + limits::SWEEP).as_secs()
-            );
+            ));
             Ok(id)
         }
         RedriveReply::Refused(_) => Ok(id),
@@ -267,7 +267,7 @@ async fn print(job: &Job, renderer: &Arc<dyn Render>, chosen: &Chosen) -> Result
         .read()
         .map_err(|error| Exit::because("the result cannot be read", &error))?;
     for warning in &result.warnings {
-        eprintln!("lovage: {}: {}", warning.code, warning.detail);
+        note::say(format_args!("{}: {}", warning.code, warning.detail));
     }
     if chosen.is_json() {
         out::json(&result)?; // with its lines broken, for a person

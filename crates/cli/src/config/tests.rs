@@ -6,10 +6,13 @@ use std::time::Duration;
 
 use lovage_core::limiter::Limits;
 use lovage_pipeline::llm::Price;
+use lovage_pipeline::script::Prices;
 use tempfile::TempDir;
 use toml::Value;
 
-use super::{ConfigError, Format, LlmProvider, ResearchSource, Settings, Sources, Synchronous};
+use super::{
+    ConfigError, Format, LlmProvider, ResearchSource, Settings, Sources, Synchronous, VisionModel,
+};
 
 const PRODUCTION: &str = include_str!("../../../../config/production.toml");
 const DEV: &str = include_str!("../../../../config/dev.toml");
@@ -533,7 +536,10 @@ fn values_at_odds_with_each_other_are_refused() {
 #[test]
 fn limits_and_prices_are_read_from_numbers_and_texts() {
     let none = load(Sources::default()).unwrap().llm;
-    assert_eq!((none.limits, none.price), (Limits::default(), None));
+    assert_eq!(
+        (none.limits, none.prices),
+        (Limits::default(), Prices::default())
+    );
     let text = "[llm]\nrpm = 500\ntpm = 200000\nconcurrency_all = 20\n\
                 budget_usd_day = 5\nprice_in = \"0.75\"\nprice_out = 4.5";
     let set = load_file(text).unwrap().llm;
@@ -548,7 +554,65 @@ fn limits_and_prices_are_read_from_numbers_and_texts() {
         output: 4.5,
         cached: None,
     };
-    assert_eq!((set.limits, set.price), (limits, Some(price)));
+    // One model does both.
+    assert_eq!(
+        (set.limits, set.prices),
+        (limits, Prices::same(Some(price)))
+    );
+}
+
+#[test]
+fn another_model_for_images_has_no_price_but_its_own() {
+    let priced = |rest: &str| {
+        let text = format!("[llm]\nmodel = \"a\"\nprice_in = 1\nprice_out = 2\n{rest}");
+        load_file(&text)
+    };
+    let writer = Some(Price {
+        input: 1.0,
+        output: 2.0,
+        cached: None,
+    });
+    let own = Some(Price {
+        input: 3.0,
+        output: 4.0,
+        cached: Some(0.5),
+    });
+    let set = "vision_price_in = 3\nvision_price_out = 4\nvision_price_cached = 0.5";
+    for (rest, model, vision) in [
+        ("", VisionModel::Same, writer),
+        ("vision_model = \"a\"", VisionModel::Same, writer),
+        ("vision_model = \"b\"", VisionModel::Other("b".into()), None),
+        (
+            &format!("vision_model = \"b\"\n{set}"),
+            VisionModel::Other("b".into()),
+            own,
+        ),
+        // Looking is turned off for a while; its price may stay.
+        (
+            &format!("vision_model = \"off\"\n{set}"),
+            VisionModel::Off,
+            writer,
+        ),
+    ] {
+        let llm = priced(rest).unwrap().llm;
+        let prices = Prices { writer, vision };
+        assert_eq!((llm.vision_model, llm.prices), (model, prices), "{rest}");
+    }
+    assert_eq!(
+        refusal(priced(set)),
+        "llm.vision_price_in must be \"\" while llm.vision_model names no model of its own, \
+         got 3 (from test.toml line 5)"
+    );
+    assert_eq!(
+        refusal(priced("vision_model = \"b\"\nbudget_usd_day = 5")),
+        "llm.budget_usd_day must be \"\" while llm.vision_price_in and llm.vision_price_out are \
+         not set: what a call costs must be known, got 5 (from test.toml line 6)"
+    );
+    assert_eq!(
+        refusal(priced("vision_model = \"b\"\nvision_price_in = 3")),
+        "llm.vision_price_out must be set together with the other prices, got \"\" \
+         (from the defaults)"
+    );
 }
 
 #[test]

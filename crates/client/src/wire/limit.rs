@@ -19,7 +19,8 @@ pub struct ProviderLimits {
     /// Calls in flight at once, over all workers; at least 1.
     #[cfg_attr(feature = "openapi", schema(minimum = 1))]
     pub concurrency: Option<u64>,
-    /// US dollars per day, which begins at midnight UTC; from 0.
+    /// US dollars per day, which begins at midnight UTC; from 0. Calls of workers
+    /// that know no price cost nothing of it.
     #[cfg_attr(feature = "openapi", schema(minimum = 0))]
     pub budget_usd_day: Option<f64>,
 }

@@ -43,6 +43,8 @@ pub const PLACE_WAIT_MS: i64 = 50;
 pub const FORGET_MS: i64 = 3_600_000;
 /// A process that has not asked for this long is gone.
 pub const HOLDER_MS: i64 = 600_000;
+/// Tokens of one kind that one call counts for at the most.
+pub const CALL_TOKENS_MAX: u64 = 1 << 40;
 /// A day.
 pub const DAY_MS: i64 = 86_400_000;
 const MINUTE_MS: f64 = 60_000.0;
@@ -164,6 +166,7 @@ impl State {
     /// Ends a call. False for one that is not known: it was settled before.
     pub fn settle(&mut self, settle: &CallSettle, now_ms: i64) -> bool {
         let CallSettle { lease, used, end } = settle;
+        let used = used.counted();
         if self.leases.remove(&lease.id).is_none() {
             return false;
         }
@@ -251,7 +254,8 @@ impl State {
         let limits = self.limits();
         self.requests = filled(limits.rpm, self.requests);
         self.tokens = filled(limits.tpm, self.tokens);
-        self.at_ms = self.at_ms.max(now_ms);
+        // Ahead of now only for a cool-down: a clock that was set back stops no refill.
+        self.at_ms = now_ms.max(self.at_ms.min(self.cool_ms));
     }
 
     /// The longest of all the waits; of equal ones the first.

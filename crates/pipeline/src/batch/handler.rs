@@ -13,8 +13,10 @@ use crate::input;
 use super::request;
 use super::types::{BatchItem, BatchResult, Counts, ItemError, ItemState};
 
-/// Characters of an item's topic that are shown.
+/// Characters of an item's topic, and of its result's title, that are shown.
 const ABOUT_CHARS_MAX: usize = 120;
+/// Characters of an error that are shown: a thousand of them fit into a result.
+const ERROR_CHARS_MAX: usize = 1_000;
 
 /// Runs `batch.generate`.
 pub(super) struct BatchHandler {
@@ -83,7 +85,16 @@ fn child(spec: &KindSpec, input: &Value) -> Result<NewChild, Failure> {
 
 fn refusal(message: String) -> ItemError {
     let code = "input".to_owned();
+    let message = clipped(message, ERROR_CHARS_MAX);
     ItemError { code, message }
+}
+
+/// A text, cut where it is longer.
+fn clipped(text: String, chars_max: usize) -> String {
+    match text.char_indices().nth(chars_max) {
+        Some((end, _)) => format!("{}…", &text[..end]),
+        None => text,
+    }
 }
 
 fn item(index: usize, input: &Value, state: ItemState) -> BatchItem {
@@ -96,7 +107,7 @@ fn item(index: usize, input: &Value, state: ItemState) -> BatchItem {
         index,
         about: about
             .filter(|text| !text.trim().is_empty())
-            .map(|text| text.chars().take(ABOUT_CHARS_MAX).collect()),
+            .map(|text| clipped(text, ABOUT_CHARS_MAX)),
         state,
         job_id: None,
         result: None,
@@ -143,7 +154,7 @@ impl Ended {
                 item.state = ItemState::Succeeded;
                 item.result = Some(format!("/v1/jobs/{}/result", self.id));
                 item.status = text(said.status);
-                item.title = text(said.title);
+                item.title = text(said.title).map(|title| clipped(title, ABOUT_CHARS_MAX));
             }
             Err(failure) => {
                 item.state = match failure.status {
@@ -152,7 +163,7 @@ impl Ended {
                 };
                 item.error = Some(ItemError {
                     code: failure.error.code,
-                    message: failure.error.message,
+                    message: clipped(failure.error.message, ERROR_CHARS_MAX),
                 });
             }
         }

@@ -8,7 +8,8 @@ use crate::script;
 
 /// Inputs in one batch: as many as a job may have children.
 pub const ITEMS_MAX: usize = 1_000;
-/// Bytes of all inputs together, with what is shared in each of them.
+/// Bytes of all inputs together, with what is shared in each of them, be it
+/// replaced by their own or not.
 const BYTES_MAX: usize = 8 << 20;
 
 const FIELDS: &[&str] = &["kind", "topics", "inputs", "shared"];
@@ -37,24 +38,28 @@ pub(super) fn parse(value: &Value, kinds: &Catalog) -> Result<BatchRequest, Vec<
         wrong.push(violation("/kind", &expected, Some(&kind.as_str().into())));
     }
     let shared: Map<String, Value> = optional(fields, "shared", "an object", &mut wrong);
-    let inputs: Vec<Value> = items(fields, &mut wrong)
-        .into_iter()
-        .map(|own| Value::Object(shared.clone().into_iter().chain(own).collect()))
-        .collect();
-    let bytes: usize = inputs.iter().map(|input| input.to_string().len()).sum();
-    if bytes > BYTES_MAX {
+    let items = items(fields, &mut wrong);
+    // Before what is shared is copied into each of them.
+    let all = items.len() * bytes(&shared) + items.iter().map(bytes).sum::<usize>();
+    if all > BYTES_MAX {
         wrong.push(InputError {
             pointer: "/shared".to_owned(),
             message: format!(
-                "expected inputs of at most {BYTES_MAX} bytes together, with what is shared in each, got {bytes}"
+                "expected inputs of at most {BYTES_MAX} bytes together, with what is shared in each, got {all}"
             ),
         });
     }
-    if wrong.is_empty() {
-        Ok(BatchRequest { kind, inputs })
-    } else {
-        Err(wrong)
+    if !wrong.is_empty() {
+        return Err(wrong);
     }
+    let whole = |own| Value::Object(shared.clone().into_iter().chain(own).collect());
+    let inputs = items.into_iter().map(whole).collect();
+    Ok(BatchRequest { kind, inputs })
+}
+
+fn bytes(fields: &Map<String, Value>) -> usize {
+    let text = serde_json::to_string(fields).expect("fields have a JSON form");
+    text.len()
 }
 
 /// What each item says for itself, from `topics` or `inputs`.
@@ -150,6 +155,11 @@ mod tests {
                 json!({"topics": ["a"], "shared": {"tone": heavy}}),
                 "/shared",
                 "bytes together",
+            ),
+            (
+                json!({"topics": vec!["a"; ITEMS_MAX], "shared": {"tone": "x".repeat(9_000)}}),
+                "/shared",
+                "got 9024000",
             ),
             (
                 json!({"topics": ["a"], "kind": "batch.generate"}),

@@ -10,6 +10,7 @@ use crate::script::recipe::{Run, fingerprint};
 use crate::script::timed::Done;
 use crate::script::types::{Dossier, OnLlmFailure, Plan, Script, Section};
 use crate::script::verify::Verifier;
+use crate::script::write::not_written;
 use crate::script::{evidence, fallback, parse};
 
 use super::prompt;
@@ -36,7 +37,7 @@ impl Desk<'_> {
         let plan = side.plan(self.topic);
         let input = (
             VERSION,
-            prompt::version(side),
+            prompt::versions(side),
             &self.run.request,
             &plan,
             fingerprint(self.dossier)?,
@@ -76,7 +77,9 @@ impl Desk<'_> {
         let parsed = parse::script(&drafted.text, plan, &known);
         let mut analysis = Analysis {
             sections: parsed.script.sections,
+            warnings: drafted.cut_short(side.name()).into_iter().collect(),
             model: drafted.model,
+            prompts: prompt::versions(side).map(str::to_owned).into(),
             unknown_citations: parsed.unknown_citations,
             urls_removed: parsed.urls_removed,
             ..nothing(side)
@@ -85,12 +88,17 @@ impl Desk<'_> {
             // Whatever the request says of failures, the others go on.
             let go_on = OnLlmFailure::Extractive;
             let why = fallback::instead_of(side.name(), error, go_on, context).await?;
-            analysis.error = Some(why);
             analysis.outcome = Outcome::Failed;
-            if request.on_llm_failure == OnLlmFailure::Extractive {
+            // A limit of the job's own is no failure of the model.
+            if request.on_llm_failure == OnLlmFailure::Extractive || fallback::is_budget(&why) {
                 analysis.outcome = Outcome::StoodIn;
                 self.fill(&mut analysis, plan);
             }
+            analysis.error = Some(why);
+        } else {
+            let missing = parsed.missing_sections.iter();
+            let missing = missing.map(|id| not_written(side.name(), id));
+            analysis.warnings.extend(missing);
         }
         let lines = analysis.sections.iter_mut().flat_map(|one| &mut one.lines);
         lines.for_each(|line| self.verifier.judge(line));
@@ -124,7 +132,9 @@ fn nothing(side: Side) -> Analysis {
         error: None,
         sections: Vec::new(),
         model: None,
+        prompts: Vec::new(),
         unknown_citations: 0,
         urls_removed: 0,
+        warnings: Vec::new(),
     }
 }

@@ -8,7 +8,7 @@ use crate::script::draft::{self, Task};
 use crate::script::recipe::Run;
 use crate::script::types::{Line, OnLlmFailure, Plan, Script, Section, Warning};
 use crate::script::verify::Verifier;
-use crate::script::write::Written;
+use crate::script::write::{Written, not_written};
 use crate::script::{fallback, parse};
 
 use super::prompt;
@@ -57,8 +57,13 @@ pub(super) async fn run(
     let missing = |id: &String| sections.iter().all(|one| one.id != *id);
     let instead: Vec<_> = in_turn.into_iter().filter(|one| missing(&one.id)).collect();
     let mut warnings: Vec<_> = instead.iter().map(not_integrated).collect();
-    warnings.extend(drafted.cut_short());
+    warnings.extend(drafted.cut_short(STEP));
     sections.extend(instead);
+    if degraded.is_none() {
+        let missing = parsed.missing_sections.iter();
+        let missing = missing.filter(|id| sections.iter().all(|one| one.id != **id));
+        warnings.extend(missing.map(|id| not_written(STEP, id)));
+    }
     let place = |id: &str| plan.sections.iter().position(|one| one.id == id);
     sections.sort_by_key(|section| place(&section.id));
     Ok(Written {

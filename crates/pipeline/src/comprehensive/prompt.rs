@@ -14,8 +14,8 @@ const ANALYST_TOKENS_MAX: u32 = 6_000;
 const INTEGRATOR_TOKENS_MAX: u32 = 8_000;
 
 /// Versions behind an analysis.
-pub(super) fn version(side: Side) -> (&'static str, &'static str) {
-    (side.prompt().version(), prompts::ANALYST.version())
+pub(super) fn versions(side: Side) -> [&'static str; 2] {
+    [side.prompt().version(), prompts::ANALYST.version()]
 }
 
 /// Version of the integrator's prompt.

@@ -3,7 +3,7 @@
 use crate::extractive;
 use crate::prompts;
 use crate::script::plan::Planned;
-use crate::script::recipe::{Parts, Run, degraded, removed};
+use crate::script::recipe::{Parts, Run, degraded, late, removed};
 use crate::script::review::{self, Reviewed};
 use crate::script::timed::Done;
 use crate::script::types::{
@@ -31,7 +31,10 @@ pub(super) fn insufficient(
     found: &Done<Dossier>,
 ) -> ComprehensiveResult {
     let document = run.insufficient(planned, found);
-    let errors = [("plan", planned.value.degraded.clone())];
+    let errors = [
+        ("plan", planned.value.degraded.clone()),
+        ("research", late(&found.value)),
+    ];
     published(run, document, Vec::new(), &errors)
 }
 
@@ -60,12 +63,18 @@ pub(super) fn publish(
         + analyses.iter().map(|one| one.urls_removed).sum::<usize>();
     let errors = errors(&made);
     let fallbacks: Vec<_> = errors.iter().map(|(step, why)| (*step, why)).collect();
+    let said = dossier.warnings.iter();
+    let said = said.chain(analyses.iter().flat_map(|one| &one.warnings));
+    let said = said.chain(&draft.warnings).chain(&reviewed.warnings);
+    let said: Vec<_> = said.cloned().collect();
+    // An error of some steps is among what they have said.
     let why = errors.iter().filter_map(|(_, why)| why.clone());
+    let why: Vec<_> = why.filter(|why| !said.contains(why)).collect();
     let warnings: Vec<_> = why
-        .chain(dossier.warnings.clone())
-        .chain(draft.warnings.clone())
-        .chain(reviewed.warnings.clone())
+        .into_iter()
+        .chain(said)
         .chain(removed(&checks))
+        .chain(run.ledger.alone())
         .collect();
     let parts = Parts {
         degraded: degraded(&fallbacks, &warnings),
@@ -83,7 +92,10 @@ pub(super) fn publish(
 
 /// Which steps fell short, and why.
 fn errors(made: &Made<'_>) -> Vec<(&'static str, Option<Warning>)> {
-    let mut errors = vec![("plan", made.planned.value.degraded.clone())];
+    let mut errors = vec![
+        ("plan", made.planned.value.degraded.clone()),
+        ("research", late(&made.found.value)),
+    ];
     for one in made.analyses {
         errors.push((one.value.side.name(), one.value.error.clone()));
     }
@@ -128,6 +140,9 @@ fn published(
     errors: &[(&'static str, Option<Warning>)],
 ) -> ComprehensiveResult {
     document.schema = "comprehensive-result/1".to_owned();
+    if let Some(prompts) = &mut document.prompts {
+        prompts.writer = prompts::INTEGRATOR.version().to_owned();
+    }
     let health = health(run, &document.timings, &document.usage, errors);
     ComprehensiveResult {
         document,

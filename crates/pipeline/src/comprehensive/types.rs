@@ -31,10 +31,16 @@ pub struct Analysis {
     pub sections: Vec<Section>,
     /// Model that answered, as the provider names it.
     pub model: Option<String>,
+    /// Versions of the prompts that it was made with; none where no model was asked.
+    #[serde(default)]
+    pub prompts: Vec<String>,
     /// Citation marks naming no source; removed.
     pub unknown_citations: usize,
     /// Addresses the model wrote; removed.
     pub urls_removed: usize,
+    /// What went wrong without making it fail.
+    #[serde(default)]
+    pub warnings: Vec<Warning>,
 }
 
 /// How one agent did. An agent is a step with a task of its own.

@@ -20,7 +20,7 @@ use image::ImageError;
 use tokio::sync::Semaphore;
 use url::Url;
 
-use crate::net::{Fetch, FetchError, Want};
+use crate::net::{Fetch, FetchError, Origin, Request, Want};
 use limits::{ASPECT_MAX, DECODES_AT_ONCE, HEIGHT_MIN, PIXELS_MAX, WIDTH_MIN};
 
 /// Decoding takes memory and time of the whole process, whoever asks for it.
@@ -70,15 +70,20 @@ pub enum Unfit {
     Stopped,
 }
 
-/// Fetches an image and makes it fit to be kept.
+/// Fetches an image, whose address `origin` has named, and makes it fit to be
+/// kept.
 ///
 /// Dropping the future stops the download; an image being decoded is finished
 /// unseen, still counted among those decoded at once.
 ///
 /// # Errors
 /// Why it is not used. Trying again helps with a [`FetchError`] at most.
-pub async fn fetch(door: &dyn Fetch, url: &Url) -> Result<Kept, Unfit> {
-    let page = door.get(url, Want::Image).await?;
+pub async fn fetch(door: &dyn Fetch, url: &Url, origin: Origin) -> Result<Kept, Unfit> {
+    let request = Request {
+        origin,
+        ..Request::get(url.clone(), Want::Image)
+    };
+    let page = door.send(&request).await?;
     if !(200..300).contains(&page.status) {
         return Err(Unfit::Status(page.status));
     }

@@ -183,9 +183,11 @@ impl Gate {
 
     /// The store's word, or our own while it has none; and whether it is our own.
     async fn answer(&self, ask: &Ask) -> (Admission, bool) {
-        let asking = Asking(Some((self, ask)));
+        // Dropped before the answer, the call is not made, but the store may
+        // have admitted it.
+        let owed = Owed::new(self, unused(ask));
         let answer = timeout(STORE_TIMEOUT, self.limiter.acquire(ask)).await;
-        asking.heard();
+        owed.paid();
         let why = match answer {
             Ok(Ok(answer)) => {
                 *lock(&self.shared) = (answer.limits, answer.holders);
@@ -232,33 +234,48 @@ impl Gate {
     }
 }
 
-/// A question that was not answered yet. Dropped, the call is not made, but the
-/// store may have admitted it.
-struct Asking<'a>(Option<(&'a Gate, &'a Ask)>);
+/// What the store has to be told of a call. Dropped, it is told late.
+struct Owed<'a> {
+    gate: &'a Gate,
+    settle: Option<CallSettle>,
+}
 
-impl Asking<'_> {
-    fn heard(mut self) {
-        self.0 = None;
+impl<'a> Owed<'a> {
+    fn new(gate: &'a Gate, settle: CallSettle) -> Self {
+        Self {
+            gate,
+            settle: Some(settle),
+        }
+    }
+
+    /// The store knows it, or need not.
+    fn paid(mut self) {
+        self.settle = None;
     }
 }
 
-impl Drop for Asking<'_> {
+impl Drop for Owed<'_> {
     fn drop(&mut self) {
-        if let Some((gate, ask)) = self.0.take() {
-            gate.settle_late(CallSettle {
-                lease: CallLease {
-                    name: ask.name.clone(),
-                    id: ask.id(),
-                    at_ms: SystemClock.now().as_millisecond(),
-                    estimate: ask.estimate,
-                },
-                used: Used {
-                    measured: true,
-                    ..Used::default()
-                },
-                end: CallEnd::Failed,
-            });
+        if let Some(settle) = self.settle.take() {
+            self.gate.settle_late(settle);
         }
+    }
+}
+
+/// The end of a call that was not made.
+fn unused(ask: &Ask) -> CallSettle {
+    CallSettle {
+        lease: CallLease {
+            name: ask.name.clone(),
+            id: ask.id(),
+            at_ms: SystemClock.now().as_millisecond(),
+            estimate: ask.estimate,
+        },
+        used: Used {
+            measured: true,
+            ..Used::default()
+        },
+        end: CallEnd::Failed,
     }
 }
 
@@ -294,9 +311,10 @@ impl Place<'_> {
             // The store may have admitted it too, its answer lost.
             return self.gate.settle_late(settle);
         }
-        match timeout(STORE_TIMEOUT, self.gate.limiter.settle(&settle)).await {
-            Ok(Ok(())) => {}
-            _ => self.gate.settle_late(settle),
+        let owed = Owed::new(self.gate, settle.clone());
+        let settled = timeout(STORE_TIMEOUT, self.gate.limiter.settle(&settle)).await;
+        if let Ok(Ok(())) = settled {
+            owed.paid();
         }
     }
 

@@ -119,8 +119,8 @@ impl OpenAi {
     /// A client for one model.
     ///
     /// `permits` bounds the calls under way and is shared by all models of a
-    /// worker ([`CALLS_IN_FLIGHT`]); a call holds a permit from its first to
-    /// its last byte, not while it waits to try again. `seed` sets the jitter
+    /// worker ([`CALLS_IN_FLIGHT`]); a call holds a permit while it is
+    /// held back by limits and to its last byte, not while it waits to try again. `seed` sets the jitter
     /// and has to differ between workers.
     ///
     /// # Panics

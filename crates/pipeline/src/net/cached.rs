@@ -74,11 +74,14 @@ fn read(bytes: &[u8]) -> Option<Page> {
 }
 
 /// A key tells who asks, not what: it is no part of this. Nor is the version
-/// that somebody has already: everyone gets the whole page.
+/// that somebody has already: everyone gets the whole page. Who named the
+/// address is: a stranger must not get what only the operator may ask for.
 fn key(request: &Request) -> CacheKey {
     let mut address = request.url.clone();
     address.set_fragment(None);
     let digest = Sha256::new()
+        .chain_update(request.origin.as_str())
+        .chain_update("\n")
         .chain_update(request.want.as_str())
         .chain_update("\n")
         .chain_update(address.as_str())

@@ -1,6 +1,7 @@
 //! The live [`Fetch`]: asks public addresses only, and never for long or for much.
 
 use std::error::Error;
+use std::future::Future;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -16,7 +17,7 @@ use url::Url;
 
 use super::guard::{Lookup, Passage, PublicAddr, PublicDns, Refusal, TrustedHosts, system_lookup};
 use super::limits::{CONNECT_TIMEOUT, DOWNLOADS, READ_TIMEOUT, REQUESTS_MAX, TOTAL_TIMEOUT};
-use super::{Fetch, FetchError, Page, Request, Validators, Want};
+use super::{Fetch, FetchError, Origin, Page, Request, Validators, Want};
 
 /// How long a page may take.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -44,8 +45,10 @@ impl Default for Timeouts {
 pub struct ClientSettings {
     /// Address or mailbox in the `User-Agent`, for site owners to reach the operator.
     pub contact: String,
-    /// Hosts the operator runs, as exact `host:port`; they may be private. Any
-    /// address on them may be asked for, so they should hold no secrets.
+    /// Hosts the operator runs, as exact `host:port`; they may be private. Only
+    /// an address of [`Origin::Operator`] may be on them: no request of a job,
+    /// entry of a feed, page or redirect leads there, not from the host itself
+    /// either, as what a feed of the house lists is written by strangers.
     pub trusted_hosts: Vec<String>,
     /// Requests in flight at once, at least 1.
     pub downloads: usize,
@@ -110,36 +113,28 @@ impl GuardedClient {
         })
     }
 
-    /// Follow redirects by hand, so that each hop passes the guard.
-    async fn follow(&self, request: &Request) -> Result<Page, FetchError> {
-        let mut url = request.url.clone();
-        let mut passage = Passage::Trusted;
-        for _ in 0..REQUESTS_MAX {
-            passage = self.trusted_hosts.check(&url, passage)?;
-            let response = self.ask(&url, request, passage).await?;
-            match redirect_target(&url, &response)? {
-                Some(next) if request.may_move() => url = next,
-                _ => return self.read(url, response, request.want).await,
-            }
-        }
-        Err(FetchError::Redirects(REQUESTS_MAX - 1))
+    async fn fetch(&self, request: &Request) -> Result<Page, FetchError> {
+        let ask = |url, origin| self.ask(url, origin, request);
+        let (url, response) = follow(request, ask).await?;
+        self.read(url, response, request.want).await
     }
 
-    /// One request to a checked address, no redirect.
+    /// One request to an address that passes the guard, no redirect.
     async fn ask(
         &self,
-        url: &Url,
+        url: Url,
+        origin: Origin,
         request: &Request,
-        passage: Passage,
     ) -> Result<Response, FetchError> {
+        let passage = self.trusted_hosts.check(&url, origin)?;
         let client = match passage {
             Passage::Public => &self.public,
             Passage::Trusted => &self.trusted,
         };
         let asked = match &request.json {
-            None => client.get(url.clone()),
+            None => client.get(url),
             Some(json) => client
-                .post(url.clone())
+                .post(url)
                 .header(CONTENT_TYPE, "application/json")
                 .body(json.clone()),
         };
@@ -222,7 +217,7 @@ impl GuardedClient {
 impl Fetch for GuardedClient {
     async fn send(&self, request: &Request) -> Result<Page, FetchError> {
         // Refused before it queues: a bad address must not wait for good ones.
-        self.trusted_hosts.check(&request.url, Passage::Trusted)?;
+        self.trusted_hosts.check(&request.url, request.origin)?;
         let _permit = self
             .downloads
             .acquire()
@@ -230,7 +225,7 @@ impl Fetch for GuardedClient {
             .expect("the semaphore is never closed");
         let total = self.timeouts.total;
         let total = request.want.time_max().map_or(total, |max| total.min(max));
-        tokio::time::timeout(total, self.follow(request))
+        tokio::time::timeout(total, self.fetch(request))
             .await
             .map_err(|_| FetchError::Timeout(total.as_secs()))?
     }
@@ -272,6 +267,27 @@ fn with_headers(asked: RequestBuilder, request: &Request) -> Result<RequestBuild
     Ok(asked)
 }
 
+/// Asks, and follows redirects by hand, so that each hop passes the guard. The
+/// answer that is no redirect, and where it came from.
+async fn follow<A>(
+    request: &Request,
+    ask: impl Fn(Url, Origin) -> A,
+) -> Result<(Url, Response), FetchError>
+where
+    A: Future<Output = Result<Response, FetchError>>,
+{
+    let (mut url, mut origin) = (request.url.clone(), request.origin);
+    for _ in 0..REQUESTS_MAX {
+        let response = ask(url.clone(), origin).await?;
+        match redirect_target(&url, &response)? {
+            // Whoever named the first address did not name this one.
+            Some(next) if request.may_move() => (url, origin) = (next, Origin::Stranger),
+            _ => return Ok((url, response)),
+        }
+    }
+    Err(FetchError::Redirects(REQUESTS_MAX - 1))
+}
+
 /// Where a redirect leads; `None` when the answer is not one.
 fn redirect_target(from: &Url, response: &Response) -> Result<Option<Url>, FetchError> {
     let moved = matches!(response.status().as_u16(), 301 | 302 | 303 | 307 | 308);
@@ -298,4 +314,89 @@ fn check_type(content_type: Option<&str>, want: Want) -> Result<(), FetchError> 
 fn header(response: &Response, name: HeaderName) -> Option<String> {
     let value = response.headers().get(name)?;
     Some(String::from_utf8_lossy(value.as_bytes()).into_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Mutex;
+
+    use axum::Router;
+    use axum::response::Redirect;
+    use axum::routing::get;
+    use tokio::net::TcpListener;
+
+    use super::*;
+
+    /// What a server on this machine answers at last, and what was asked on the
+    /// way. Its address is private, so that the guard does not judge here.
+    async fn followed(
+        router: Router,
+        request: impl Fn(Url) -> Request,
+    ) -> (Result<(Url, Response), FetchError>, Vec<(String, Origin)>) {
+        // Ignored: another test of this process may have installed it.
+        let _ = rustls::crypto::ring::default_provider().install_default();
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        let server = tokio::spawn(async move { axum::serve(listener, router).await });
+        let client = builder(&ClientSettings::new("nobody")).build().unwrap();
+        let asked = Mutex::default();
+        let ask = |url: Url, origin| {
+            let mut asked: std::sync::MutexGuard<'_, Vec<_>> = asked.lock().unwrap();
+            asked.push((url.path().to_owned(), origin));
+            let sent = client.get(url).send();
+            async { Ok(sent.await.unwrap()) }
+        };
+        let request = request(format!("http://{address}/").parse().unwrap());
+        let arrived = follow(&request, ask).await;
+        server.abort();
+        (arrived, asked.into_inner().unwrap())
+    }
+
+    fn of_operator(url: Url) -> Request {
+        Request::of_operator(url, Want::Html)
+    }
+
+    #[tokio::test]
+    async fn redirects_are_followed_to_their_end_as_a_strangers() {
+        let router = Router::new()
+            .route("/", get(|| async { Redirect::permanent("step/one") }))
+            .route("/step/one", get(|| async { Redirect::to("/end?x=1") }))
+            .route("/end", get(|| async { "arrived" }));
+        let (arrived, asked) = followed(router, of_operator).await;
+        let (url, response) = arrived.unwrap();
+        assert_eq!((url.path(), url.query()), ("/end", Some("x=1")));
+        assert_eq!(response.text().await.unwrap(), "arrived");
+        let expected = [
+            ("/", Origin::Operator),
+            ("/step/one", Origin::Stranger),
+            ("/end", Origin::Stranger),
+        ];
+        assert_eq!(
+            asked,
+            expected.map(|(path, origin)| (path.to_owned(), origin))
+        );
+    }
+
+    #[tokio::test]
+    async fn a_redirect_loop_ends() {
+        let router = Router::new().route("/", get(|| async { Redirect::temporary("/") }));
+        let (arrived, asked) = followed(router, of_operator).await;
+        assert_eq!(
+            arrived.unwrap_err(),
+            FetchError::Redirects(REQUESTS_MAX - 1)
+        );
+        assert_eq!(asked.len(), REQUESTS_MAX);
+    }
+
+    #[tokio::test]
+    async fn a_document_goes_nowhere_else() {
+        let router = Router::new().route("/", get(|| async { Redirect::temporary("/end") }));
+        let posting = |url| Request {
+            json: Some("{}".into()),
+            ..of_operator(url)
+        };
+        let (arrived, asked) = followed(router, posting).await;
+        assert_eq!(arrived.unwrap().1.status(), 307);
+        assert_eq!(asked.len(), 1);
+    }
 }

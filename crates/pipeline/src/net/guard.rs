@@ -15,6 +15,7 @@ use futures_util::future::BoxFuture;
 use reqwest::dns::{Addrs, Name, Resolve, Resolving};
 use url::{Host, Url};
 
+use super::Origin;
 use super::limits::{ADDRESSES_MAX, URL_BYTES_MAX};
 
 /// Ports that public web servers use.
@@ -227,7 +228,7 @@ fn is_label(label: &str) -> bool {
 pub(crate) enum Passage {
     /// By the rules: the name must resolve to public addresses only.
     Public,
-    /// Named by the operator: wherever it resolves to.
+    /// Named by the operator, on a host that is trusted: wherever it resolves to.
     Trusted,
 }
 
@@ -242,11 +243,10 @@ impl TrustedHosts {
 
     /// Check one hop, and say by which way it may be reached.
     ///
-    /// `from` is the way of the hop that redirected to it, `Trusted` for the
-    /// first. The trust ends at the first public hop: a stranger's page must
+    /// The trust is for addresses that the operator has named: a stranger must
     /// not be able to point at the operator's hosts.
-    pub(crate) fn check(&self, url: &Url, from: Passage) -> Result<Passage, Refusal> {
-        if from == Passage::Trusted && self.holds(url) {
+    pub(crate) fn check(&self, url: &Url, origin: Origin) -> Result<Passage, Refusal> {
+        if origin == Origin::Operator && self.holds(url) {
             check_form(url)?;
             return Ok(Passage::Trusted);
         }
@@ -316,27 +316,30 @@ mod tests {
     use super::*;
 
     #[test]
-    fn trust_is_for_one_port_and_ends_at_a_public_hop() {
+    fn trust_is_for_one_port_and_for_what_the_operator_names() {
         let hosts = TrustedHosts::new(&["Intranet:8080".to_owned(), "10.0.0.7:80".to_owned()]);
-        let check = |url: &str, from| {
+        let check = |url: &str, origin| {
             let url = Url::parse(url).unwrap();
-            hosts.check(&url, from).ok()
+            hosts.check(&url, origin).ok()
         };
-        let trusted = Some(Passage::Trusted);
-        assert_eq!(
-            check("http://intranet:8080/feed", Passage::Trusted),
-            trusted
-        );
-        assert_eq!(check("http://10.0.0.7/feed", Passage::Trusted), trusted);
+        for trusted in ["http://intranet:8080/feed", "http://10.0.0.7/feed"] {
+            assert_eq!(
+                check(trusted, Origin::Operator),
+                Some(Passage::Trusted),
+                "{trusted}"
+            );
+            assert_eq!(check(trusted, Origin::Stranger), None, "{trusted}");
+        }
         for refused in [
             "http://intranet/",
             "http://intranet:9090/",
             "https://10.0.0.7/",
         ] {
-            assert_eq!(check(refused, Passage::Trusted), None, "{refused}");
+            assert_eq!(check(refused, Origin::Operator), None, "{refused}");
         }
-        assert_eq!(check("http://intranet:8080/feed", Passage::Public), None);
-        let public = "https://example.com/";
-        assert_eq!(check(public, Passage::Trusted), Some(Passage::Public));
+        for origin in [Origin::Operator, Origin::Stranger] {
+            let public = check("https://example.com/", origin);
+            assert_eq!(public, Some(Passage::Public), "{origin:?}");
+        }
     }
 }

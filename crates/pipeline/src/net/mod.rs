@@ -52,6 +52,8 @@ pub struct Page {
 pub struct Request {
     /// Where.
     pub url: Url,
+    /// Who named that address.
+    pub origin: Origin,
     /// What kind of body is expected.
     pub want: Want,
     /// The version that is here already; when it still holds, the answer is a 304.
@@ -63,10 +65,11 @@ pub struct Request {
 }
 
 impl Request {
-    /// A plain GET.
+    /// A plain GET of an address that anybody may have named.
     pub fn get(url: Url, want: Want) -> Self {
         Self {
             url,
+            origin: Origin::Stranger,
             want,
             known: Validators::default(),
             secrets: Vec::new(),
@@ -74,10 +77,38 @@ impl Request {
         }
     }
 
+    /// A plain GET of an address that stands in the operator's settings.
+    pub fn of_operator(url: Url, want: Want) -> Self {
+        Self {
+            origin: Origin::Operator,
+            ..Self::get(url, want)
+        }
+    }
+
     /// Whether a redirect may be followed: not where that would hand a key or
     /// a document to whoever it leads to.
     fn may_move(&self) -> bool {
         self.secrets.is_empty() && self.json.is_none()
+    }
+}
+
+/// Who named an address, which decides whether it may be a private one.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Origin {
+    /// The operator, in the settings: on a trusted host it may be private.
+    Operator,
+    /// Anybody else: whoever asks for a job, the entry of a feed, a page, a
+    /// redirect. It is public or refused, whatever hosts are trusted.
+    Stranger,
+}
+
+impl Origin {
+    /// Its name in keys and records.
+    pub(crate) fn as_str(self) -> &'static str {
+        match self {
+            Self::Operator => "operator",
+            Self::Stranger => "stranger",
+        }
     }
 }
 
@@ -97,7 +128,8 @@ pub trait Fetch: Send + Sync {
     /// none. Whatever the status, an answer is a `Page`, not an error.
     async fn send(&self, request: &Request) -> Result<Page, FetchError>;
 
-    /// GET a page. The same as [`Fetch::send`] with nothing but an address.
+    /// GET a page that anybody may have named. The same as [`Fetch::send`] with
+    /// nothing but an address.
     async fn get(&self, url: &Url, want: Want) -> Result<Page, FetchError> {
         self.send(&Request::get(url.clone(), want)).await
     }

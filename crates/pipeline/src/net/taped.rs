@@ -51,6 +51,7 @@ impl TapedFetch {
         let url = (self.mask)(request.url.as_str());
         let asked = json!({
             "url": url,
+            "origin": request.origin.as_str(),
             "want": request.want.as_str(),
             "json": json,
         });

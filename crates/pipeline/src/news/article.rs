@@ -10,7 +10,8 @@ use super::canon::bare_host;
 use super::date::{self, Dated};
 use super::decode::decode;
 use super::jsonld::Linked;
-use super::limits::{DEPTH_MAX, TAGS_MAX, TITLE_CHARS_MAX};
+use super::limits::{DEPTH_MAX, NAME_CHARS_MAX, TAGS_MAX, TITLE_CHARS_MAX};
+use super::markup::{self, Flood};
 use super::picture::pictures;
 use super::text::{extract, remove_hidden, selector};
 use super::token::is_korean;
@@ -53,8 +54,8 @@ pub(crate) struct Reading {
 /// The page is built to exhaust a parser.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub(crate) enum Oversized {
-    #[error("more than {TAGS_MAX} tags")]
-    Tags,
+    #[error(transparent)]
+    Flood(#[from] Flood),
     #[error("elements nested deeper than {DEPTH_MAX}")]
     Depth,
 }
@@ -70,7 +71,7 @@ pub(crate) fn read(
     feed_title: Option<&str>,
 ) -> Result<Reading, Oversized> {
     let html = decode(body, content_type);
-    check_tags(&html)?;
+    markup::check(&html, TAGS_MAX)?;
     let doc = Document::from(html);
     check_depth(&doc)?;
 
@@ -82,9 +83,10 @@ pub(crate) fn read(
         .or_else(|| linked.headline.clone())
         .or_else(|| text_of(&doc, &HEADING))
         .or_else(|| page_title.clone())
-        .map(|title| title.chars().take(TITLE_CHARS_MAX).collect::<String>());
+        .map(|title| begin(&title, TITLE_CHARS_MAX));
     let site = site(&doc, &linked, title.as_deref(), page_title.as_deref(), url);
     let author = linked.author.clone().or_else(|| content_of(&doc, &AUTHOR));
+    let author = author.map(|author| begin(&author, NAME_CHARS_MAX));
 
     doc.select_matcher(&INVISIBLE).remove();
     remove_hidden(&doc);
@@ -107,7 +109,7 @@ pub(crate) fn read(
     let readable = verdict == Verdict::Ok;
     Ok(Reading {
         title,
-        site,
+        site: begin(&site, NAME_CHARS_MAX),
         author,
         published,
         lang: readable.then(|| language(&text)).flatten(),
@@ -116,18 +118,6 @@ pub(crate) fn read(
         text: if readable { text } else { String::new() },
         images: if readable { images } else { Vec::new() },
     })
-}
-
-/// Parsing is quadratic in open tags, so they are counted before it.
-fn check_tags(html: &str) -> Result<(), Oversized> {
-    let opened = html.as_bytes().windows(2);
-    let tags = opened
-        .filter(|pair| pair[0] == b'<' && pair[1].is_ascii_alphabetic())
-        .count();
-    if tags > TAGS_MAX {
-        return Err(Oversized::Tags);
-    }
-    Ok(())
 }
 
 /// Text extraction recurses into elements, so their depth is bounded before it.
@@ -159,6 +149,11 @@ pub(super) fn squeezed(text: &str) -> Option<String> {
     let text = visible(text);
     let words: Vec<&str> = text.split_whitespace().collect();
     (!words.is_empty()).then(|| words.join(" "))
+}
+
+/// So much of a text, from its beginning.
+pub(super) fn begin(text: &str, chars: usize) -> String {
+    text.chars().take(chars).collect()
 }
 
 fn site(
@@ -219,7 +214,19 @@ mod tests {
         let deep = "<div>".repeat(DEPTH_MAX + 1);
         assert_eq!(read_html(&deep), Err(Oversized::Depth));
         let wide = "<br>".repeat(TAGS_MAX + 1);
-        assert_eq!(read_html(&wide), Err(Oversized::Tags));
+        let flood = Flood::Tags(TAGS_MAX);
+        assert_eq!(read_html(&wide), Err(Oversized::Flood(flood)));
+    }
+
+    #[test]
+    fn what_a_page_says_of_itself_is_kept_in_part() {
+        let long = "x".repeat(TITLE_CHARS_MAX + NAME_CHARS_MAX);
+        let meta = |name: &str| format!("<meta property=\"{name}\" content=\"{long}\">");
+        let head = ["og:title", "og:site_name", "article:author"].map(meta);
+        let reading = read_html(&format!("<head>{}</head>", head.concat())).unwrap();
+        assert_eq!(reading.title.unwrap().len(), TITLE_CHARS_MAX);
+        assert_eq!(reading.site.len(), NAME_CHARS_MAX);
+        assert_eq!(reading.author.unwrap().len(), NAME_CHARS_MAX);
     }
 
     #[test]

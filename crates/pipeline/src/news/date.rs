@@ -180,7 +180,10 @@ fn compose(found: &Captures<'_>, korean: bool) -> Option<String> {
     };
     let second = number("second").unwrap_or(0);
     let time = civil::Time::new(hour, minute, second, 0).ok()?;
-    Some(format!("{date}T{}{offset}", time.strftime("%H:%M:%S")))
+    let moment = format!("{date}T{}{offset}", time.strftime("%H:%M:%S"));
+    // An offset such as +99:99 is as good as none.
+    let known = moment.parse::<Timestamp>().is_ok();
+    Some(if known { moment } else { date.to_string() })
 }
 
 /// `+0900` as RFC 3339 writes it.
@@ -248,6 +251,10 @@ mod tests {
         );
         assert_eq!(parse("2026-11-16", true).as_deref(), Some("2026-11-16"));
         assert_eq!(timestamp("2026-11-16 09:12:00", false), None);
+        for offset in ["+99:99", "-2600", "+0٩:00"] {
+            let text = format!("2026-11-16T09:12:00{offset}");
+            assert_eq!(parse(&text, true).as_deref(), Some("2026-11-16"), "{text}");
+        }
     }
 
     #[test]

@@ -2,11 +2,13 @@
 
 use std::collections::HashSet;
 use std::sync::Arc;
+use std::time::Duration;
 
 use futures_util::future::join_all;
-use tokio::time::timeout;
+use tokio::time::{Instant, timeout};
 
-use super::limits::{LEADS_MAX, SEARCH_TIMEOUT};
+use super::limits::LEADS_MAX;
+use super::search::search_time;
 use super::source::{Hit, Lead, NewsSource, Query, is_of};
 use super::token::{is_korean, tokens};
 use crate::script::types::Domains;
@@ -29,15 +31,15 @@ impl RankedLead {
     fn new(rank: usize, lead: &Lead) -> Self {
         Self {
             rank,
-            tokens: tokens(&lead.title).into_iter().collect(),
+            tokens: headline_tokens(&lead.title),
             lead: lead.clone(),
         }
     }
 
     /// Whether a hit tells of the same thing, on whatever site: an agency's
     /// report is the same anywhere.
-    pub(crate) fn fits(&self, hit: &Hit) -> bool {
-        let held: HashSet<String> = tokens(&hit.title).into_iter().collect();
+    /// `held` are the [`headline_tokens`] of the hit.
+    pub(crate) fn fits(&self, held: &HashSet<String>) -> bool {
         let least = held.len().min(self.tokens.len());
         let shared = held.intersection(&self.tokens).count();
         // A headline has a few dozen tokens, exact in a float.
@@ -67,6 +69,11 @@ impl RankedLead {
     }
 }
 
+/// What a headline is compared by.
+pub(crate) fn headline_tokens(title: &str) -> HashSet<String> {
+    tokens(title).into_iter().collect()
+}
+
 /// Each headline once, best first.
 pub(crate) fn ranked<'a>(lists: impl Iterator<Item = &'a [Lead]>) -> Vec<RankedLead> {
     let mut seen = HashSet::new();
@@ -90,8 +97,11 @@ pub(crate) async fn follow(
     leads: &[RankedLead],
     known: &[Vec<Hit>],
     like: &Query,
+    deadline: Option<Instant>,
 ) -> Vec<Vec<Hit>> {
-    let is_known = |lead: &RankedLead| known.iter().flatten().any(|hit| lead.fits(hit));
+    let known = known.iter().flatten();
+    let known: Vec<_> = known.map(|hit| headline_tokens(&hit.title)).collect();
+    let is_known = |lead: &RankedLead| known.iter().any(|held| lead.fits(held));
     let unknown = leads
         .iter()
         .filter(|lead| lead.may_be_found(like) && !is_known(lead))
@@ -102,7 +112,7 @@ pub(crate) async fn follow(
             .iter()
             .filter(|of| of.speaks(&query.lang) && of.queries_max() == usize::MAX);
         let asks: Vec<_> = asked
-            .map(|of| look_for(lead, &**of, query.clone()))
+            .map(|of| look_for(lead, &**of, query.clone(), search_time(deadline)))
             .collect();
         asks
     });
@@ -110,10 +120,15 @@ pub(crate) async fn follow(
     found.into_iter().filter(|hits| !hits.is_empty()).collect()
 }
 
-async fn look_for(lead: &RankedLead, of: &dyn NewsSource, query: Query) -> Vec<Hit> {
-    let found = timeout(SEARCH_TIMEOUT, of.search(&query)).await;
+async fn look_for(
+    lead: &RankedLead,
+    of: &dyn NewsSource,
+    query: Query,
+    time: Duration,
+) -> Vec<Hit> {
+    let found = timeout(time, of.search(&query)).await;
     let finds = found.ok().and_then(Result::ok).unwrap_or_default();
     let mut hits = finds.admitted(&query).hits;
-    hits.retain(|hit| lead.fits(hit));
+    hits.retain(|hit| lead.fits(&headline_tokens(&hit.title)));
     hits
 }

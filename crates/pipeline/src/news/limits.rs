@@ -51,6 +51,8 @@ pub const ROBOTS_KEPT: Duration = Duration::from_secs(24 * 3_600);
 pub const ROBOTS_FAILURE_KEPT: Duration = Duration::from_secs(600);
 /// Time for the requests of one article, the second one included.
 pub const ARTICLE_TIMEOUT: Duration = TOTAL_TIMEOUT;
+/// Rules of one robots.txt with a `$`: each is kept as a compiled pattern.
+pub const ROBOTS_PATTERNS_MAX: usize = 1_000;
 /// How long a host that refused us is left alone.
 pub const HOST_OFF: Duration = Duration::from_secs(600);
 /// Hosts remembered; the memory starts anew beyond it.
@@ -58,12 +60,18 @@ pub const HOSTS_MAX: usize = 1_000;
 
 /// Tags in a page; more is an attack on the parser, not an article.
 pub const TAGS_MAX: usize = 50_000;
+/// Tags in the headline or the summary that a source gives.
+pub const SUMMARY_TAGS_MAX: usize = 1_000;
+/// Attributes of one tag.
+pub const ATTRIBUTES_MAX: usize = 5_000;
 /// Depth of nested elements; text extraction recurses that deep.
 pub const DEPTH_MAX: usize = 400;
 /// Characters of extracted text that are kept.
 pub const TEXT_CHARS_MAX: usize = 60_000;
 /// Characters of a title that are kept.
 pub const TITLE_CHARS_MAX: usize = 300;
+/// Characters that are kept of the name of a site or of authors.
+pub const NAME_CHARS_MAX: usize = 200;
 
 // A page begun at the deadline can still end before the cut-off.
 const _: () =

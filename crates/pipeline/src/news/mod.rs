@@ -16,6 +16,7 @@ mod host;
 mod jsonld;
 mod lead;
 pub mod limits;
+mod markup;
 mod picture;
 mod published;
 pub(crate) mod rank;
@@ -30,7 +31,7 @@ mod visit;
 pub use published::Published;
 pub use source::{
     FeedSource, Finds, Hit, Lead, NewsSource, Query, SOURCES, SearchError, Service, Settings,
-    SourceSpec, Trial,
+    SourceSpec, Trial, Turns,
 };
 
 use std::collections::HashSet;
@@ -85,6 +86,10 @@ pub struct Inquiry<'a> {
     pub domains: &'a Domains,
     /// The time of asking.
     pub now: Timestamp,
+    /// When it ends with what it has, if there is such a time. The search has
+    /// half of the time until then, and reading half of the rest once
+    /// [`ENOUGH_ARTICLES`] are readable, so that there is time to write.
+    pub deadline: Option<Instant>,
 }
 
 /// Finds and reads what is written about a topic.
@@ -168,14 +173,17 @@ impl Research {
             queries,
             seed_urls,
             max_sources,
-            now,
+            deadline,
             ..
         } = *inquiry;
-        let found = search::search(&self.sources, &self.asked(inquiry)).await;
+        let half = deadline.map(half_way);
+        let found = search::search(&self.sources, &self.asked(inquiry), half).await;
         watch.found(found.candidates.len());
         let mut warnings = found.warnings;
         let candidates = choose(seed_urls, found.candidates, max_sources, &mut warnings);
-        let read = self.read_all(candidates, now, watch, &mut warnings).await;
+        let read = self
+            .read_all(candidates, inquiry, watch, &mut warnings)
+            .await;
         let asks = asks(topic, queries);
         let digested = tokio::task::spawn_blocking(move || digest(&asks, read)).await;
         let articles = match digested {
@@ -220,7 +228,7 @@ impl Research {
     async fn read_all(
         &self,
         candidates: Vec<Candidate>,
-        now: Timestamp,
+        &Inquiry { now, deadline, .. }: &Inquiry<'_>,
         watch: &dyn ResearchWatch,
         warnings: &mut Vec<Warning>,
     ) -> Vec<(Candidate, Article)> {
@@ -243,15 +251,18 @@ impl Research {
             .collect();
         let mut visits = stream::iter(visits).buffer_unordered(READS_AT_ONCE);
         let begin = Instant::now();
+        let by = |limit, deadline: Option<Instant>| {
+            let own = begin + limit;
+            deadline.map_or(own, |deadline| deadline.min(own))
+        };
+        let ends = [
+            by(READING_CUTOFF, deadline),
+            by(READING_DEADLINE, deadline.map(half_way)),
+        ];
         let (mut done, mut readable) = (0, 0);
         while done < total {
-            let enough = readable >= ENOUGH_ARTICLES;
-            let limit = if enough {
-                READING_DEADLINE
-            } else {
-                READING_CUTOFF
-            };
-            let Ok(Some((place, article))) = timeout_at(begin + limit, visits.next()).await else {
+            let end = ends[usize::from(readable >= ENOUGH_ARTICLES)];
+            let Ok(Some((place, article))) = timeout_at(end, visits.next()).await else {
                 break;
             };
             done += 1;
@@ -272,6 +283,12 @@ impl Research {
 pub fn feeds(urls: Vec<Url>, fetch: &Arc<dyn Fetch>) -> Vec<Arc<dyn NewsSource>> {
     let source = |url| Arc::new(FeedSource::new(url, Arc::clone(fetch))) as Arc<dyn NewsSource>;
     urls.into_iter().map(source).collect()
+}
+
+/// The middle between now and then.
+fn half_way(then: Instant) -> Instant {
+    let now = Instant::now();
+    now + then.saturating_duration_since(now) / 2
 }
 
 /// The pages to read: those of the request, then the best found, each once.

@@ -6,9 +6,10 @@ use std::sync::LazyLock;
 use dom_query::{Document, Matcher, NodeRef, Selection};
 use url::Url;
 
-use super::article::squeezed;
+use super::article::{begin, squeezed};
 use super::text::{GENERIC, KNOWN, selector};
 use crate::image::limits::{ALT_CHARS_MAX, HEIGHT_MIN, PER_ARTICLE_MAX, WIDTH_MIN};
+use crate::net::limits::URL_BYTES_MAX;
 use crate::script::types::PageImage;
 
 /// A wider variant only costs more to fetch: what is kept is smaller.
@@ -123,11 +124,12 @@ fn widest(srcset: &str, page: &Url) -> Option<Url> {
 fn address(text: &str, page: &Url) -> Option<Url> {
     let text = text.trim();
     let url = page.join(text).ok().filter(|_| !text.is_empty())?;
-    matches!(url.scheme(), "http" | "https").then_some(url)
+    let fits = url.as_str().len() <= URL_BYTES_MAX;
+    (fits && matches!(url.scheme(), "http" | "https")).then_some(url)
 }
 
 fn short(text: &str) -> Option<String> {
-    Some(squeezed(text)?.chars().take(ALT_CHARS_MAX).collect())
+    Some(begin(&squeezed(text)?, ALT_CHARS_MAX))
 }
 
 #[cfg(test)]

@@ -10,7 +10,7 @@ use tokio::time::Instant;
 use url::Url;
 
 use super::host::{Hosts, Off};
-use super::limits::{HOSTS_MAX, ROBOTS_FAILURE_KEPT, ROBOTS_KEPT};
+use super::limits::{HOSTS_MAX, ROBOTS_FAILURE_KEPT, ROBOTS_KEPT, ROBOTS_PATTERNS_MAX};
 use crate::net::{Fetch, FetchError, Want};
 
 /// The name in robots.txt that addresses us.
@@ -20,8 +20,8 @@ const AGENT: &str = "lovage";
 enum Rules {
     /// No rules: everything may be read.
     Open,
-    /// The rules cannot be known: nothing may be read.
-    Unknown,
+    /// The rules cannot be known, and why: nothing may be read.
+    Unknown(String),
     Given(Robot),
 }
 
@@ -38,9 +38,10 @@ pub(crate) struct Robots {
 }
 
 /// What the rules say of one address.
-#[derive(Debug, Clone, Copy, PartialEq)]
+#[derive(Debug, Clone, PartialEq)]
 pub(crate) struct Access {
-    pub(crate) allowed: bool,
+    /// Why it may not be read; nothing where it may.
+    pub(crate) closed: Option<String>,
     /// Seconds that the site wants between requests.
     pub(crate) delay: Option<Duration>,
 }
@@ -59,13 +60,19 @@ impl Robots {
     ) -> Result<Access, Off> {
         let cell = self.cell(url);
         let kept = cell.get_or_try_init(|| ask(fetch, hosts, url)).await?;
-        let (allowed, delay) = match &kept.rules {
-            Rules::Open => (true, None),
-            Rules::Unknown => (false, None),
-            Rules::Given(robot) => (robot.allowed(url.as_str()), robot.delay),
+        let (closed, delay) = match &kept.rules {
+            Rules::Open => (None, None),
+            Rules::Unknown(why) => (Some(format!("robots.txt cannot be read: {why}")), None),
+            Rules::Given(robot) => {
+                let closed = !robot.allowed(url.as_str());
+                (
+                    closed.then(|| "closed by robots.txt".to_owned()),
+                    robot.delay,
+                )
+            }
         };
         Ok(Access {
-            allowed,
+            closed,
             delay: delay.and_then(|seconds| Duration::try_from_secs_f32(seconds).ok()),
         })
     }
@@ -92,10 +99,10 @@ async fn ask(fetch: &dyn Fetch, hosts: &Hosts, url: &Url) -> Result<Kept, Off> {
             let _turn = hosts.turn(&address, None).await?;
             rules(fetch, &address).await
         }
-        Err(_) => Rules::Unknown,
+        Err(error) => Rules::Unknown(error.to_string()),
     };
     let kept = match rules {
-        Rules::Unknown => ROBOTS_FAILURE_KEPT,
+        Rules::Unknown(_) => ROBOTS_FAILURE_KEPT,
         Rules::Open | Rules::Given(_) => ROBOTS_KEPT,
     };
     Ok(Kept {
@@ -107,13 +114,25 @@ async fn ask(fetch: &dyn Fetch, hosts: &Hosts, url: &Url) -> Result<Kept, Off> {
 async fn rules(fetch: &dyn Fetch, address: &Url) -> Rules {
     match fetch.get(address, Want::Robots).await {
         Ok(page) if (200..300).contains(&page.status) => {
-            Robot::new(AGENT, &page.body).map_or(Rules::Unknown, Rules::Given)
+            let read = tokio::task::spawn_blocking(move || read(&page.body));
+            let read = read.await.unwrap_or_else(|error| Err(error.to_string()));
+            read.map_or_else(Rules::Unknown, Rules::Given)
         }
         Ok(page) if (400..500).contains(&page.status) => Rules::Open,
         // Sites without the file answer with their home page.
         Err(FetchError::ContentType(_)) => Rules::Open,
-        Ok(_) | Err(_) => Rules::Unknown,
+        Ok(page) => Rules::Unknown(format!("http status {}", page.status)),
+        Err(error) => Rules::Unknown(error.to_string()),
     }
+}
+
+/// Takes milliseconds of computing: not for the async loop.
+fn read(body: &[u8]) -> Result<Robot, String> {
+    let patterns = body.iter().filter(|byte| **byte == b'$').count();
+    if patterns > ROBOTS_PATTERNS_MAX {
+        return Err(format!("more than {ROBOTS_PATTERNS_MAX} rules with a $"));
+    }
+    Robot::new(AGENT, body).map_err(|error| error.to_string())
 }
 
 #[cfg(test)]
@@ -216,28 +235,39 @@ mod tests {
     async fn rules_are_followed() {
         let rules = "User-agent: *\nDisallow: /\n\nUser-agent: lovage\nDisallow: /private\nCrawl-delay: 2\n";
         let open = access(Ok((200, rules)), "/news/1").await;
-        assert!(open.allowed);
+        assert_eq!(open.closed, None);
         assert_eq!(open.delay, Some(Duration::from_secs(2)));
-        assert!(!access(Ok((200, rules)), "/private/1").await.allowed);
+        let closed = access(Ok((200, rules)), "/private/1").await.closed;
+        assert_eq!(closed.as_deref(), Some("closed by robots.txt"));
+    }
+
+    #[tokio::test]
+    async fn rules_built_to_fill_the_memory_are_not_kept() {
+        let rules = |patterns: usize| -> &'static str {
+            format!("User-agent: *\n{}", "Disallow: /a$\n".repeat(patterns)).leak()
+        };
+        let most = access(Ok((200, rules(ROBOTS_PATTERNS_MAX))), "/b").await;
+        assert_eq!(most.closed, None);
+        let more = access(Ok((200, rules(ROBOTS_PATTERNS_MAX + 1))), "/b").await;
+        let why = "robots.txt cannot be read: more than 1000 rules with a $";
+        assert_eq!(more.closed.as_deref(), Some(why));
     }
 
     #[tokio::test]
     async fn a_missing_file_allows_and_a_broken_site_forbids() {
         let timeout = FetchError::Timeout(8);
         let home_page = FetchError::ContentType("text/html".into());
-        for (answer, allowed) in [
-            (Ok((404, "")), true),
-            (Ok((403, "")), true),
-            (Ok((500, "")), false),
-            (Ok((503, "")), false),
-            (Err(timeout), false),
-            (Err(home_page), true),
+        for (answer, why) in [
+            (Ok((404, "")), None),
+            (Ok((403, "")), None),
+            (Ok((500, "")), Some("http status 500")),
+            (Ok((503, "")), Some("http status 503")),
+            (Err(timeout), Some("timed out after 8 s")),
+            (Err(home_page), None),
         ] {
-            assert_eq!(
-                access(answer.clone(), "/a").await.allowed,
-                allowed,
-                "{answer:?}"
-            );
+            let closed = access(answer.clone(), "/a").await.closed;
+            let expected = why.map(|why| format!("robots.txt cannot be read: {why}"));
+            assert_eq!(closed, expected, "{answer:?}");
         }
     }
 }

@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
+use std::time::Duration;
 
 use futures_util::future::join_all;
 use futures_util::{StreamExt, stream};
@@ -9,7 +10,7 @@ use tokio::time::{Instant, timeout_at};
 use url::Url;
 
 use super::canon::canonical;
-use super::lead::{RankedLead, follow, ranked};
+use super::lead::{RankedLead, follow, headline_tokens, ranked};
 use super::limits::{QUERIES_AT_ONCE, SEARCH_TIMEOUT};
 use super::source::{Finds, Hit, Lead, NewsSource, Query, SearchError};
 use crate::script::types::{QueryReport, Warning};
@@ -66,16 +67,20 @@ impl Answer {
 }
 
 /// Ask every source every query, then look for the headlines that came without
-/// an address. A source that fails is a warning.
-pub(crate) async fn search(sources: &[Arc<dyn NewsSource>], queries: &[Query]) -> Found {
-    let answers = ask_all(sources, queries).await;
+/// an address, by the deadline if there is one. A source that fails is a warning.
+pub(crate) async fn search(
+    sources: &[Arc<dyn NewsSource>],
+    queries: &[Query],
+    deadline: Option<Instant>,
+) -> Found {
+    let answers = ask_all(sources, queries, deadline).await;
     let leads = ranked(answers.iter().map(Answer::leads));
     let mut lists: Vec<Vec<Hit>> = answers
         .iter()
         .map(|answer| answer.hits().to_vec())
         .collect();
     if let Some(like) = queries.first() {
-        lists.extend(follow(sources, &leads, &lists, like).await);
+        lists.extend(follow(sources, &leads, &lists, like, deadline).await);
     }
     Found {
         reports: reports(&answers, sources, queries),
@@ -85,11 +90,15 @@ pub(crate) async fn search(sources: &[Arc<dyn NewsSource>], queries: &[Query]) -
 }
 
 /// All sources at once, so that a slow one holds up nobody else.
-async fn ask_all(sources: &[Arc<dyn NewsSource>], queries: &[Query]) -> Vec<Answer> {
+async fn ask_all(
+    sources: &[Arc<dyn NewsSource>],
+    queries: &[Query],
+    deadline: Option<Instant>,
+) -> Vec<Answer> {
     let asks: Vec<_> = sources
         .iter()
         .enumerate()
-        .map(|(source, of)| ask(source, &**of, queries))
+        .map(|(source, of)| ask(source, &**of, queries, search_time(deadline)))
         .collect();
     let mut answers: Vec<Answer> = join_all(asks).await.into_iter().flatten().collect();
     // Sorted, so that the merge does not depend on who is faster.
@@ -98,15 +107,15 @@ async fn ask_all(sources: &[Arc<dyn NewsSource>], queries: &[Query]) -> Vec<Answ
 }
 
 /// The queries that a source takes, a few at once, within its time.
-async fn ask(source: usize, of: &dyn NewsSource, queries: &[Query]) -> Vec<Answer> {
-    let deadline = Instant::now() + SEARCH_TIMEOUT;
+async fn ask(source: usize, of: &dyn NewsSource, queries: &[Query], time: Duration) -> Vec<Answer> {
+    let deadline = Instant::now() + time;
     let taken: Vec<_> = queries
         .iter()
         .enumerate()
         .filter(|(_, asked)| of.speaks(&asked.lang))
         .take(of.queries_max())
         .map(|(query, asked)| async move {
-            let late = SearchError::Timeout(SEARCH_TIMEOUT.as_secs());
+            let late = SearchError::Timeout(time.as_secs_f64().ceil() as u64);
             let finds = timeout_at(deadline, of.search(asked)).await;
             Answer {
                 query,
@@ -121,6 +130,12 @@ async fn ask(source: usize, of: &dyn NewsSource, queries: &[Query]) -> Vec<Answe
         .buffer_unordered(QUERIES_AT_ONCE)
         .collect()
         .await
+}
+
+/// The time a source has: its own, or what is left before the deadline.
+pub(crate) fn search_time(deadline: Option<Instant>) -> Duration {
+    let left = deadline.map(|deadline| deadline.saturating_duration_since(Instant::now()));
+    left.map_or(SEARCH_TIMEOUT, |left| left.min(SEARCH_TIMEOUT))
 }
 
 fn merge(lists: &[Vec<Hit>], leads: &[RankedLead]) -> Vec<Candidate> {
@@ -143,9 +158,8 @@ fn merge(lists: &[Vec<Hit>], leads: &[RankedLead]) -> Vec<Candidate> {
     }
     for (score, candidate) in merged.values_mut() {
         let hit = candidate.hit.as_ref();
-        let told = leads
-            .iter()
-            .find(|lead| hit.is_some_and(|hit| lead.fits(hit)));
+        let held = hit.map(|hit| headline_tokens(&hit.title));
+        let told = held.and_then(|held| leads.iter().find(|lead| lead.fits(&held)));
         *score += told.map_or(0.0, |lead| fused(lead.rank));
     }
     let mut ranked: Vec<(f64, Candidate)> = merged.into_values().collect();

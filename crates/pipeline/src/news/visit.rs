@@ -28,7 +28,7 @@ pub(crate) struct Visitor<'a> {
 
 /// Why a page has no reading; each becomes a verdict.
 enum Unread {
-    Robots,
+    Robots(String),
     Refused(String),
     Paywall,
     Failed(String),
@@ -57,7 +57,7 @@ impl Visitor<'_> {
             }
             Err(why) => {
                 let (verdict, error) = match why {
-                    Unread::Robots => (Verdict::Robots, "closed by robots.txt".to_owned()),
+                    Unread::Robots(error) => (Verdict::Robots, error),
                     Unread::Refused(error) => (Verdict::Blocked, error),
                     Unread::Paywall => (Verdict::Paywall, "http status 402".to_owned()),
                     Unread::Failed(error) => (Verdict::Error, error),
@@ -72,8 +72,8 @@ impl Visitor<'_> {
     async fn read(&self, candidate: &Candidate) -> Result<(Page, Reading), Unread> {
         let page = self.page(candidate).await?;
         // A redirect may have led to a site with rules of its own.
-        if page.url.host() != candidate.url.host() && !self.access(&page.url).await?.allowed {
-            return Err(Unread::Robots);
+        if page.url.host() != candidate.url.host() {
+            self.access(&page.url).await?;
         }
         match page.status {
             200..300 => {}
@@ -96,20 +96,22 @@ impl Visitor<'_> {
         Ok((page, reading))
     }
 
-    async fn access(&self, url: &Url) -> Result<Access, Off> {
-        self.robots.access(self.fetch, self.hosts, url).await
+    /// The seconds that a site wants between requests, where it may be read.
+    async fn access(&self, url: &Url) -> Result<Option<Duration>, Unread> {
+        let Access { closed, delay } = self.robots.access(self.fetch, self.hosts, url).await?;
+        match closed {
+            Some(why) => Err(Unread::Robots(why)),
+            None => Ok(delay),
+        }
     }
 
     async fn page(&self, candidate: &Candidate) -> Result<Page, Unread> {
-        let access = self.access(&candidate.url).await?;
-        if !access.allowed {
-            return Err(Unread::Robots);
-        }
-        let (page, begin) = self.ask(candidate, access.delay).await?;
+        let delay = self.access(&candidate.url).await?;
+        let (page, begin) = self.ask(candidate, delay).await?;
         if !may_pass(&page) {
             return Ok(page?);
         }
-        let again = timeout_at(begin + ARTICLE_TIMEOUT, self.ask(candidate, access.delay));
+        let again = timeout_at(begin + ARTICLE_TIMEOUT, self.ask(candidate, delay));
         match again.await {
             Ok(asked) => Ok(asked?.0?),
             Err(_) => Ok(page?),

@@ -30,8 +30,8 @@ pub(crate) const REVISE: Prompt = Prompt(include_str!("revise.md"));
 pub(crate) const VISION: Prompt = Prompt(include_str!("vision.md"));
 
 /// Every prompt.
-pub(crate) const ALL: [Prompt; 9] = [
-    PLANNER, WRITER, REVIEW, FACTS, MARKET, TECHNICAL, ANALYST, INTEGRATOR, REVISE,
+pub(crate) const ALL: [Prompt; 10] = [
+    PLANNER, WRITER, REVIEW, FACTS, MARKET, TECHNICAL, ANALYST, INTEGRATOR, REVISE, VISION,
 ];
 
 impl Prompt {
@@ -89,10 +89,7 @@ mod tests {
 
     #[test]
     fn the_text_of_a_version_never_changes() {
-        let all = [
-            PLANNER, WRITER, REVIEW, FACTS, MARKET, TECHNICAL, ANALYST, INTEGRATOR, REVISE, VISION,
-        ];
-        for prompt in all {
+        for prompt in ALL {
             let (version, text) = prompt.parts();
             let came = format!("{:.16}", sha256_hex(text));
             let recorded = RECORDED.iter().find(|(known, _)| *known == version);

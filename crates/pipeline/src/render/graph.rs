@@ -232,7 +232,7 @@ impl Graph {
     }
 
     fn sections(&mut self, script: &Script, lines: bool) {
-        let writer = self.step(&["write"]);
+        let writer = self.step(&["write", "integrate"]);
         for section in &script.sections {
             let id = format!("section:{}", section.id);
             self.node(

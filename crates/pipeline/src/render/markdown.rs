@@ -1,5 +1,7 @@
 //! A Markdown report: text, timeline, sources, checks, usage.
 
+use url::Url;
+
 use crate::script::types::{ImageRecord, Origin, ResultStatus, ScriptResult, Section, Source};
 
 use super::words::{Words, day, is_doubtful, name, one_line, title, words};
@@ -35,7 +37,7 @@ pub fn markdown(result: &ScriptResult) -> String {
 }
 
 /// Values are JSON strings, which are YAML strings too. A viewer that knows no
-/// front matter must not find HTML in them.
+/// front matter must find no HTML, link or image in them.
 fn front_matter(result: &ScriptResult) -> String {
     let fields = [
         ("job", result.job_id.clone()),
@@ -50,7 +52,12 @@ fn front_matter(result: &ScriptResult) -> String {
     let mut text = String::from("---\n");
     for (key, value) in fields.into_iter().filter(|(_, value)| !value.is_empty()) {
         let value = serde_json::Value::from(value).to_string();
-        text.push_str(&format!("{key}: {}\n", value.replace('<', "\\u003c")));
+        let inert = value
+            .replace('<', "\\u003c")
+            .replace('[', "\\u005b")
+            .replace("://", ":\\u002f/")
+            .replace("www.", "www\\u002e");
+        text.push_str(&format!("{key}: {inert}\n"));
     }
     text.push_str("---\n\n");
     text
@@ -244,19 +251,23 @@ fn unknown() -> String {
 fn link(label: &str, source: Option<&Source>) -> String {
     let label = escape(label);
     match source.filter(|s| matches!(s.url.scheme(), "http" | "https")) {
-        // Angle brackets and parentheses would end the target early.
-        Some(source) => {
-            let target = source.url.as_str().replace('(', "%28").replace(')', "%29");
-            format!(
-                "[{label}](<{}>)",
-                target
-                    .replace('|', "%7C")
-                    .replace('<', "%3C")
-                    .replace('>', "%3E")
-            )
-        }
+        Some(source) => format!("[{label}](<{}>)", target(&source.url)),
         None => label,
     }
+}
+
+/// An address without what would end it early, or keep it from ending.
+fn target(url: &Url) -> String {
+    let mut target = String::new();
+    for c in url.as_str().chars() {
+        match c {
+            '(' | ')' | '<' | '>' | '|' | '\\' => {
+                target.push_str(&format!("%{:02X}", u32::from(c)));
+            }
+            _ => target.push(c),
+        }
+    }
+    target
 }
 
 /// Text as text: no Markdown, no HTML, no address that a viewer would link,

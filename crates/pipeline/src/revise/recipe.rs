@@ -48,7 +48,7 @@ impl Handler for ReviseHandler {
                 "a story can only be revised by a language model, and this worker has none: set llm.api_key",
             ));
         };
-        let ledger = Ledger::open(&context, request.budget, self.0.price).await?;
+        let ledger = Ledger::open(&context, request.budget, self.0.prices).await?;
         let revision = Revision {
             language: request.language.resolve(&request.story),
             llm: ledger.model(STEP, llm),
@@ -165,11 +165,10 @@ impl Revision {
         let (diff, changed) = compared.map_err(|error| {
             Failure::retry("diff", format!("the texts could not be compared: {error}"))
         })?;
-        let mut warnings: Vec<_> = done
-            .iter()
-            .filter_map(|one| one.value.kept.clone())
-            .collect();
+        let kept = done.iter().filter_map(|one| one.value.kept.clone());
+        let mut warnings: Vec<_> = kept.collect();
         let fell_short = !warnings.is_empty();
+        warnings.extend(self.ledger.alone());
         let words = |text: &str| text.split_whitespace().count();
         let (had, has) = (words(&self.request.story), words(&revised));
         if diff.hunks.is_empty() && !fell_short {
@@ -224,25 +223,29 @@ impl Revision {
 /// has, without what a model may put around it.
 fn fitted(passage: &str, answer: &str) -> String {
     let mark = prompt::mark(passage);
+    // As the story, which has none.
+    let is_odd = |c: char| c.is_control() && !matches!(c, '\n' | '\t');
+    let answer = answer.replace(is_odd, "");
     let lines = answer.lines().filter(|line| {
         let tag = line.trim().trim_start_matches('<').trim_start_matches('/');
         tag.trim_end_matches('>') != mark
     });
     let text = lines.collect::<Vec<_>>().join("\n");
-    let text = unfenced(text.trim());
     let inner = passage.trim();
+    let text = match unfenced(inner) {
+        Some(_) => text.trim(),
+        None => unfenced(text.trim()).unwrap_or(text.trim()),
+    };
     let start = passage.len() - passage.trim_start().len();
     let (before, after) = (&passage[..start], &passage[start + inner.len()..]);
     format!("{before}{text}{after}")
 }
 
-/// The inside of a text that is one code block as a whole, unless the story is.
-fn unfenced(text: &str) -> &str {
-    let inside = text
-        .strip_prefix("```")
-        .and_then(|rest| rest.strip_suffix("```"));
-    let inside = inside.and_then(|inside| inside.split_once('\n'));
-    inside.map_or(text, |(_, inside)| inside.trim())
+/// The inside of a text that is one code block as a whole.
+fn unfenced(text: &str) -> Option<&str> {
+    let block = text.strip_prefix("```")?.strip_suffix("```")?;
+    let (_, inside) = block.split_once('\n')?;
+    (!inside.contains("```")).then(|| inside.trim())
 }
 
 fn generator(language: Language, model: Option<String>) -> Generator {
@@ -277,9 +280,17 @@ mod tests {
         for answer in table {
             assert_eq!(fitted(passage, &answer), "\nJun waited.\n\n", "{answer:?}");
         }
-        assert_eq!(
-            fitted("a", "He said ```x``` twice"),
-            "He said ```x``` twice"
-        );
+        for (passage, answer, expected) in [
+            ("a", "He said ```x``` twice", "He said ```x``` twice"),
+            ("```\na\n```\n", "```\nb\n```", "```\nb\n```\n"),
+            (
+                "a",
+                "```\nb\n```\nand\n```\nc\n```",
+                "```\nb\n```\nand\n```\nc\n```",
+            ),
+            ("a", "\u{1b}[2Jb\r\n\tc\u{7}", "[2Jb\n\tc"),
+        ] {
+            assert_eq!(fitted(passage, answer), expected);
+        }
     }
 }

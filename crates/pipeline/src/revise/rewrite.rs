@@ -9,7 +9,7 @@ use lovage_workflow::{Context, Failure};
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 
-use crate::llm::{ChatRequest, Llm, LlmError, LlmErrorKind, Message, Role, Sink};
+use crate::llm::{ChatRequest, Llm, LlmError, LlmErrorKind, Message, Role};
 use crate::script::desk::{Desk, Drafted, Growing, Pending};
 
 /// How often an answer that broke or was cut is gone on with.
@@ -101,12 +101,6 @@ impl Revised {
         Some(asked)
     }
 
-    fn take(&mut self, text: &str) {
-        self.text.push_str(text);
-        let first = || json!({ "passage": self.passage, "text": text });
-        self.pending.delta(text, first);
-    }
-
     /// Drops the paragraph that was being written.
     fn drop_line(&mut self) {
         let whole = self.text.rfind('\n').map_or(0, |at| at + 1);
@@ -174,6 +168,17 @@ impl Desk<Revised> {
 impl Growing for Revised {
     type Part = Paragraphs;
 
+    fn take(&mut self, piece: &str) -> bool {
+        self.text.push_str(piece);
+        let first = || json!({ "passage": self.passage, "text": piece });
+        self.pending.delta(piece, first);
+        piece.contains('\n')
+    }
+
+    fn drop_call(&mut self) {
+        self.cut(self.base);
+    }
+
     /// The paragraphs that ended, or the rest of a whole text.
     fn part(&mut self) -> Option<Paragraphs> {
         let ended = match self.whole {
@@ -199,24 +204,5 @@ impl Growing for Revised {
 
     fn pending(&mut self) -> &mut Pending {
         &mut self.pending
-    }
-}
-
-impl Sink for Desk<Revised> {
-    fn delta(&self, text: &str) {
-        self.text().take(text);
-        if text.contains('\n') {
-            self.changed();
-        }
-    }
-
-    fn reset(&self) {
-        let mut text = self.text();
-        let base = text.base;
-        text.cut(base);
-    }
-
-    fn keeps_partial(&self) -> bool {
-        true
     }
 }

@@ -3,15 +3,16 @@
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, MutexGuard};
+use std::time::Duration;
 
 use futures_util::try_join;
 use lovage_workflow::{Context, Failure, Parts};
 use serde::Serialize;
-use serde_json::Value;
+use serde_json::{Value, json};
 use tokio::sync::Notify;
 use tokio::time::{MissedTickBehavior, interval};
 
-use crate::llm::LlmError;
+use crate::llm::{LlmError, Sink};
 
 use super::relay::BATCH;
 use super::types::Warning;
@@ -30,11 +31,11 @@ pub(crate) struct Drafted {
 }
 
 impl Drafted {
-    /// What to say of a text that ends too early.
-    pub(crate) fn cut_short(&self) -> Option<Warning> {
+    /// What to say of the text of a step that ends too early.
+    pub(crate) fn cut_short(&self, step: &str) -> Option<Warning> {
         self.truncated.then(|| Warning {
             code: "truncated".to_owned(),
-            detail: "the model reached its length limit twice".to_owned(),
+            detail: format!("{step}: the model reached its length limit twice"),
         })
     }
 }
@@ -43,6 +44,12 @@ impl Drafted {
 pub(crate) trait Growing {
     /// What ended, as it is kept.
     type Part: Serialize;
+
+    /// Takes the next piece; says whether something may have ended in it.
+    fn take(&mut self, piece: &str) -> bool;
+
+    /// Drops what the call under way has written.
+    fn drop_call(&mut self);
 
     /// What is to be stored; nothing when the store has all that ended.
     fn part(&mut self) -> Option<Self::Part>;
@@ -151,5 +158,27 @@ impl<T: Growing> Desk<T> {
                 return Ok(());
             }
         }
+    }
+}
+
+impl<T: Growing + Send> Sink for Desk<T> {
+    fn delta(&self, text: &str) {
+        if self.text().take(text) {
+            self.changed();
+        }
+    }
+
+    fn reset(&self) {
+        self.text().drop_call();
+    }
+
+    fn keeps_partial(&self) -> bool {
+        true
+    }
+
+    fn waiting(&self, time: Duration, why: &'static str) {
+        let ms = u64::try_from(time.as_millis()).unwrap_or(u64::MAX);
+        let data = json!({ "ms": ms, "why": why });
+        self.text().pending().push("rate_wait", data);
     }
 }

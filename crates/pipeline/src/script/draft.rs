@@ -5,13 +5,12 @@
 //! else (lines, citations, verdicts) is read from the text again.
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use lovage_workflow::{Context, Failure};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
-use crate::llm::{ChatRequest, Llm, LlmError, LlmErrorKind, Message, Role, Sink};
+use crate::llm::{ChatRequest, Llm, LlmError, LlmErrorKind, Message, Role};
 
 use super::desk::{Desk, Drafted, Growing, Pending};
 use super::parse::{Reader, Was};
@@ -133,19 +132,6 @@ impl Sections {
         Some(asked)
     }
 
-    /// Takes a piece of the text; says whether a section ended in it.
-    fn take_text(&mut self, text: &str) -> bool {
-        self.pending.delta(text, || json!({ "text": text }));
-        let before = self.finished.len();
-        for piece in text.split_inclusive('\n') {
-            self.line.push_str(piece);
-            if piece.ends_with('\n') {
-                self.end_line();
-            }
-        }
-        self.finished.len() > before
-    }
-
     fn end_line(&mut self) {
         let line = std::mem::take(&mut self.line);
         let begun = self.reader.has_begun();
@@ -189,14 +175,6 @@ impl Sections {
         }
     }
 
-    /// Drops what the call under way has written.
-    fn drop_call(&mut self) {
-        let (finished, open) = self.base.clone();
-        self.finished.truncate(finished);
-        self.kept = self.kept.min(finished);
-        self.rewind(&open);
-    }
-
     /// Goes back to the finished sections and `open`.
     fn rewind(&mut self, open: &str) {
         self.open.clear();
@@ -204,7 +182,7 @@ impl Sections {
         self.read_again();
         self.tell_reset();
         if !open.is_empty() {
-            self.take_text(open);
+            self.take(open);
         }
     }
 
@@ -275,6 +253,25 @@ impl Desk<Sections> {
 impl Growing for Sections {
     type Part = Part;
 
+    fn take(&mut self, piece: &str) -> bool {
+        self.pending.delta(piece, || json!({ "text": piece }));
+        let before = self.finished.len();
+        for piece in piece.split_inclusive('\n') {
+            self.line.push_str(piece);
+            if piece.ends_with('\n') {
+                self.end_line();
+            }
+        }
+        self.finished.len() > before
+    }
+
+    fn drop_call(&mut self) {
+        let (finished, open) = self.base.clone();
+        self.finished.truncate(finished);
+        self.kept = self.kept.min(finished);
+        self.rewind(&open);
+    }
+
     fn part(&mut self) -> Option<Part> {
         let new = self.kept != self.finished.len() || self.stored != self.kept;
         let part = new.then(|| Part {
@@ -288,28 +285,6 @@ impl Growing for Sections {
 
     fn pending(&mut self) -> &mut Pending {
         &mut self.pending
-    }
-}
-
-impl Sink for Desk<Sections> {
-    fn delta(&self, text: &str) {
-        if self.text().take_text(text) {
-            self.changed();
-        }
-    }
-
-    fn reset(&self) {
-        self.text().drop_call();
-    }
-
-    fn keeps_partial(&self) -> bool {
-        true
-    }
-
-    fn waiting(&self, time: Duration, why: &'static str) {
-        let ms = u64::try_from(time.as_millis()).unwrap_or(u64::MAX);
-        let data = json!({ "ms": ms, "why": why });
-        self.text().pending.push("rate_wait", data);
     }
 }
 

@@ -35,10 +35,28 @@ pub(crate) fn is_budget(warning: &Warning) -> bool {
 
 /// `llm_` and the kind; a limit of the job has the name it has in the request's budget.
 fn code(kind: LlmErrorKind) -> String {
+    left_out(kind, &format!("llm_{kind}"))
+}
+
+/// The code of a warning that a step was left out: the limit of the job that
+/// was met, or else `failed`.
+pub(crate) fn left_out(kind: LlmErrorKind, failed: &str) -> String {
     match kind {
         LlmErrorKind::Budget(_) => kind.to_string(),
-        _ => format!("llm_{kind}"),
+        _ => failed.to_owned(),
     }
+}
+
+/// How a step ends that would be held back for long: the job is put aside,
+/// without a worker's place and without using an attempt. None where a wait is
+/// not what the failure asks for.
+pub(crate) fn parked(error: &LlmError) -> Option<Failure> {
+    let after = error.park()?;
+    let reason = match &error.limit {
+        Some(limit) => WaitReason::LimitOf(limit.clone()),
+        None => WaitReason::Limit,
+    };
+    Some(Failure::Park { reason, after })
 }
 
 /// Whether the step goes on with the offline provider; otherwise how it fails.
@@ -52,14 +70,8 @@ fn decide(
     on_llm_failure: OnLlmFailure,
     context: &Context,
 ) -> Result<(), Failure> {
-    if let Some(after) = error.park() {
-        return Err(Failure::Park {
-            reason: match &error.limit {
-                Some(limit) => WaitReason::LimitOf(limit.clone()),
-                None => WaitReason::Limit,
-            },
-            after,
-        });
+    if let Some(parked) = parked(error) {
+        return Err(parked);
     }
     if matches!(error.kind, LlmErrorKind::Budget(_)) {
         return Ok(());

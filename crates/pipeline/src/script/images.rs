@@ -7,20 +7,21 @@
 
 use std::sync::Arc;
 
-use futures_util::future::try_join_all;
-use jiff::Timestamp;
+use futures_util::future::{join_all, try_join_all};
 use lovage_workflow::{Context, Failure, Payload};
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 
 use crate::image::{self, Candidate, Kept};
 use crate::llm::{Llm, LlmError, LlmErrorKind};
-use crate::net::Fetch;
+use crate::net::{Fetch, Origin};
 use crate::prompts;
 
+use super::fallback;
 use super::ledger::Ledger;
+use super::timed::Took;
 use super::types::{
-    Dossier, ImageKind, ImageRecord, Language, Script, ScriptRequest, ScriptResult, Timing, Warning,
+    Dossier, ImageKind, ImageRecord, Language, Script, ScriptResult, Timing, Warning,
 };
 use super::vision::{self, Described};
 
@@ -28,6 +29,8 @@ use super::vision::{self, Described};
 const VERSION: &str = "images/1";
 /// Name of the step that stores an image.
 const STEP: &str = "image";
+/// Name of the step that stores what a model says of images.
+pub(super) const LOOK: &str = "vision";
 /// Images in one call about them; up to [`ALONE_MAX`] each has a call of its own.
 const GROUP_MAX: usize = 5;
 /// So many images are looked at one by one, each as soon as it is there.
@@ -48,6 +51,9 @@ struct Fetched {
     took: Took,
     /// Why the image is not used.
     unfit: Option<String>,
+    /// The job's deadline, where that is why.
+    #[serde(default)]
+    late: Option<Warning>,
     kept: Option<Kept>,
 }
 
@@ -60,22 +66,15 @@ struct Seen {
     failed: Option<Warning>,
 }
 
-/// When a step ran, and for how long.
-#[derive(Debug, Clone, Copy, Serialize, Deserialize)]
-struct Took {
-    started_at: Timestamp,
-    ms: u64,
-    /// Number of the attempt that finished it.
-    attempt: u32,
-}
-
 /// What the images need of the job and of the world.
-struct Work<'a> {
-    context: &'a Context,
-    topic: &'a str,
-    language: Language,
-    door: &'a dyn Fetch,
-    eyes: Option<Arc<dyn Llm>>,
+pub(super) struct Work<'a> {
+    pub(super) context: &'a Context,
+    pub(super) ledger: &'a Ledger,
+    pub(super) topic: &'a str,
+    pub(super) language: Language,
+    pub(super) door: &'a dyn Fetch,
+    /// The model that looks at them, if there is one.
+    pub(super) eyes: Option<Arc<dyn Llm>>,
 }
 
 /// A group of candidates with what came of them.
@@ -84,45 +83,35 @@ struct Group {
     seen: Option<Seen>,
 }
 
-/// Fetches, and looks where there is a model with eyes. What goes wrong with an
-/// image or a call is told in the result and stops nothing.
-pub(super) async fn run(
-    context: &Context,
-    request: &ScriptRequest,
-    language: Language,
-    dossier: &Dossier,
-    door: &dyn Fetch,
-    eyes: Option<Arc<dyn Llm>>,
-) -> Result<Pictured, Failure> {
-    let candidates = image::candidates(&dossier.articles, request.max_images);
-    if candidates.is_empty() {
-        return Ok(Pictured::default());
+/// Calls about so many images.
+pub(super) fn calls(images: usize) -> usize {
+    if images <= ALONE_MAX {
+        images
+    } else {
+        images.div_ceil(GROUP_MAX)
     }
-    let work = Work {
-        context,
-        topic: &request.topic,
-        language,
-        door,
-        eyes,
-    };
-    let groups = grouped(candidates)
-        .into_iter()
-        .map(|group| work.group(group));
-    Ok(pictured(context, try_join_all(groups).await?))
 }
 
-/// Groups of nearly equal size; alone while they are few.
+/// Groups of nearly equal size, one for each call.
 fn grouped(candidates: Vec<Candidate>) -> Vec<Vec<Candidate>> {
-    let calls = if candidates.len() <= ALONE_MAX {
-        candidates.len()
-    } else {
-        candidates.len().div_ceil(GROUP_MAX)
-    };
-    let size = candidates.len().div_ceil(calls.max(1)).max(1);
+    let calls = calls(candidates.len()).max(1);
+    let size = candidates.len().div_ceil(calls).max(1);
     candidates.chunks(size).map(<[_]>::to_vec).collect()
 }
 
 impl Work<'_> {
+    /// Fetches, and looks where there is a model with eyes. What goes wrong with
+    /// an image or a call is told in the result and stops nothing; a call that a
+    /// limit holds back for long parks the job, once the others have ended.
+    pub(super) async fn run(&self, dossier: &Dossier, max: usize) -> Result<Pictured, Failure> {
+        let candidates = image::candidates(&dossier.articles, max);
+        let groups = grouped(candidates).into_iter();
+        // Each to its end: a call that is dropped half way would be paid for twice.
+        let groups = join_all(groups.map(|group| self.group(group))).await;
+        let groups = groups.into_iter().collect::<Result<_, _>>()?;
+        Ok(pictured(self.context, groups))
+    }
+
     async fn group(&self, candidates: Vec<Candidate>) -> Result<Group, Failure> {
         let fetched = try_join_all(candidates.iter().map(|one| self.fetch(one))).await?;
         let images: Vec<(&str, &Kept)> = fetched
@@ -143,10 +132,11 @@ impl Work<'_> {
         let context = self.context;
         let run = || async {
             let begun = context.now();
-            let outcome = image::fetch(self.door, &candidate.url).await;
-            let (kept, unfit) = match outcome {
-                Ok(kept) => (Some(kept), None),
-                Err(why) => (None, Some(why.to_string())),
+            let fetching = image::fetch(self.door, &candidate.url, Origin::Stranger);
+            let (kept, unfit, late) = match self.ledger.in_time(fetching).await {
+                Ok(Ok(kept)) => (Some(kept), None, None),
+                Ok(Err(why)) => (None, Some(why.to_string()), None),
+                Err(late) => (None, Some(late.detail.clone()), Some(late)),
             };
             let told = json!({
                 "id": candidate.id, "source": candidate.source, "url": candidate.url, "unfit": unfit,
@@ -156,6 +146,7 @@ impl Work<'_> {
                 id: candidate.id.clone(),
                 took: Took::since(begun, context),
                 unfit,
+                late,
                 kept,
             })
         };
@@ -180,14 +171,15 @@ impl Work<'_> {
             let answer = self.ask(eyes, images).await;
             let (described, failed) = match answer {
                 Ok(described) => (described, None),
-                Err(error) => (vec![None; images.len()], Some(warning(&error))),
+                Err(error) => match fallback::parked(&error) {
+                    Some(parked) => return Err(parked),
+                    None => (vec![None; images.len()], Some(warning(&error))),
+                },
             };
             for ((id, _), described) in images.iter().zip(&described) {
                 let analysis = described.as_ref().map(|one| &one.analysis);
                 let told = json!({ "id": id, "analysis": analysis });
-                context
-                    .emit("image_analysed", Some("vision"), &told)
-                    .await?;
+                context.emit("image_analysed", Some(LOOK), &told).await?;
             }
             Ok(Seen {
                 took: Took::since(begun, context),
@@ -195,7 +187,7 @@ impl Work<'_> {
                 failed,
             })
         };
-        context.step("vision", &input, run).await
+        context.step(LOOK, &input, run).await
     }
 
     async fn ask(
@@ -206,15 +198,19 @@ impl Work<'_> {
         let images: Vec<&Kept> = images.iter().map(|(_, image)| *image).collect();
         let asked = vision::request(self.topic, self.language, &images);
         let answer = eyes.complete(&asked).await?;
-        vision::read(&answer.text, images.len()).map_err(|error| {
-            let detail = format!("the descriptions cannot be used: {error}");
-            LlmError::new(LlmErrorKind::BadOutput, detail)
-        })
+        match vision::read(&answer.text, images.len()) {
+            Ok(described) => Ok(described),
+            Err(error) => {
+                eyes.reject(&asked).await;
+                let detail = format!("the descriptions cannot be used: {error}");
+                Err(LlmError::new(LlmErrorKind::BadOutput, detail))
+            }
+        }
     }
 }
 
-/// An image is worth no attempt and no wait: without a description it is
-/// shown as the page describes it.
+/// A description is worth a wait that uses no attempt, but no attempt: without
+/// one an image is shown as its page describes it.
 fn warning(error: &LlmError) -> Warning {
     let hint = match error.kind {
         LlmErrorKind::NotFound | LlmErrorKind::BadRequest | LlmErrorKind::Unsupported => {
@@ -223,19 +219,8 @@ fn warning(error: &LlmError) -> Warning {
         _ => "",
     };
     Warning {
-        code: "vision_failed".to_owned(),
+        code: fallback::left_out(error.kind, "vision_failed"),
         detail: format!("images were not looked at: {error}{hint}"),
-    }
-}
-
-impl Took {
-    fn since(started_at: Timestamp, context: &Context) -> Self {
-        let ms = context.now().as_millisecond() - started_at.as_millisecond();
-        Self {
-            started_at,
-            ms: u64::try_from(ms).unwrap_or(0),
-            attempt: context.job().attempt,
-        }
     }
 }
 
@@ -247,7 +232,7 @@ fn pictured(context: &Context, groups: Vec<Group>) -> Pictured {
     );
     let mut result = Pictured {
         timings: fetches.into_iter().chain(looks).collect(),
-        warnings: left_out(&groups).into_iter().collect(),
+        warnings: left_out(&groups).into_iter().chain(late(&groups)).collect(),
         ..Pictured::default()
     };
     let mut kept = Vec::new();
@@ -314,6 +299,12 @@ fn left_out(groups: &[Group]) -> Option<Warning> {
     })
 }
 
+/// Said once, however many came too late.
+fn late(groups: &[Group]) -> Option<Warning> {
+    let mut all = groups.iter().flat_map(|group| &group.fetched);
+    all.find_map(|(_, fetched)| fetched.late.clone())
+}
+
 fn fetch_timing(groups: &[Group], attempt: u32) -> Option<Timing> {
     let all = || groups.iter().flat_map(|group| &group.fetched);
     let took: Vec<Took> = all().map(|(_, fetched)| fetched.took).collect();
@@ -326,7 +317,7 @@ fn look_timing(groups: &[Group], attempt: u32) -> Option<Timing> {
     let took: Vec<Took> = seen().map(|seen| seen.took).collect();
     let described = || seen().flat_map(|seen| &seen.described);
     let failed = described().filter(|one| one.is_none()).count();
-    timing("vision", &took, attempt, (described().count(), failed))
+    timing(LOOK, &took, attempt, (described().count(), failed))
 }
 
 /// From the first begin to the last end: they run side by side. Items are all and those that failed.
@@ -347,13 +338,18 @@ fn timing(step: &str, took: &[Took], attempt: u32, items: (usize, usize)) -> Opt
 }
 
 impl Pictured {
-    /// The result with its images, and with what became of them.
-    pub(super) fn shown_in(self, mut result: ScriptResult, ledger: &Ledger) -> ScriptResult {
+    /// What went wrong with them.
+    pub(super) fn warnings(&self) -> impl Iterator<Item = &Warning> {
+        self.warnings.iter()
+    }
+
+    /// Puts the images into a result that has their warnings.
+    pub(super) fn show_in(self, result: &mut ScriptResult, ledger: &Ledger) {
+        let described = self.images.iter().filter(|image| image.analysis.is_some());
+        result.usage.images = described.count() as u32;
         result.images = self.images;
         place(&mut result.script, &mut result.images);
         result.timings.extend(ledger.with_waits(self.timings));
-        result.warnings.extend(self.warnings);
-        result
     }
 }
 

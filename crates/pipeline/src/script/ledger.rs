@@ -13,13 +13,14 @@ use jiff::Timestamp;
 use lovage_workflow::{Context, Failure, Parts};
 use serde::{Deserialize, Serialize};
 use serde_json::json;
-use tokio::time::timeout;
+use tokio::time::{Instant, timeout};
 
 use crate::llm::estimate::{answer_tokens, prompt_tokens, tokens_estimate};
 use crate::llm::{
     ChatRequest, ChatResponse, Limit, Llm, LlmError, LlmErrorKind, Price, Sink, TokenUsage,
 };
 
+use super::prices::Prices;
 use super::types::{Budget, StepUsage, Timing, Usage, Warning};
 
 /// An answer shorter than this is not worth a call: the budget refuses it.
@@ -30,7 +31,7 @@ pub(crate) struct Ledger {
     context: Context,
     parts: Parts<Entry>,
     budget: Budget,
-    price: Option<Price>,
+    prices: Prices,
     began: Timestamp,
     books: Mutex<Books>,
 }
@@ -152,24 +153,35 @@ pub(crate) fn room(
     }
 }
 
+/// Whether the limit of cost can be kept with a model of this price, which
+/// `settings` set.
+///
+/// # Errors
+/// Gives up with `no_price` when the cost is limited and the price is unknown.
+pub(crate) fn priced(budget: &Budget, price: Option<Price>, settings: &str) -> Result<(), Failure> {
+    if budget.max_cost_usd.is_none() || price.is_some() {
+        return Ok(());
+    }
+    Err(Failure::give_up(
+        "no_price",
+        format!(
+            "budget.max_cost_usd needs a price for the model: set {settings}, or limit max_tokens"
+        ),
+    ))
+}
+
 impl Ledger {
     /// Opens the books where earlier attempts left them.
     ///
     /// # Errors
-    /// Gives up with `no_price` when the cost is limited and no price is known,
-    /// as such a limit could not be kept; what keeps stored entries from being
-    /// read.
+    /// As [`priced`], of the model that writes; what keeps stored entries from
+    /// being read.
     pub(crate) async fn open(
         context: &Context,
         budget: Budget,
-        price: Option<Price>,
+        prices: Prices,
     ) -> Result<Arc<Self>, Failure> {
-        if budget.max_cost_usd.is_some() && price.is_none() {
-            return Err(Failure::give_up(
-                "no_price",
-                "budget.max_cost_usd needs a price for the model: set llm.price_in and llm.price_out, or limit max_tokens",
-            ));
-        }
+        priced(&budget, prices.writer, "llm.price_in and llm.price_out")?;
         let (entries, parts) = context.parts::<Entry>("ledger", &()).await?;
         let mut books = Books::default();
         let mut worked: BTreeMap<u32, u64> = BTreeMap::new();
@@ -187,7 +199,7 @@ impl Ledger {
             context: context.clone(),
             parts,
             budget,
-            price,
+            prices,
             books: Mutex::new(books),
         }))
     }
@@ -201,27 +213,47 @@ impl Ledger {
         })
     }
 
-    /// Work without calls, to its end or to the job's deadline.
+    /// Work without calls, which is told when the job's deadline is, to end by
+    /// then with what it has. The warning says that it came to it.
     ///
     /// # Errors
     /// What the work fails with.
-    pub(crate) async fn until_deadline<T>(
+    pub(crate) async fn by_deadline<T, W>(
         &self,
         step: &str,
-        work: impl Future<Output = Result<T, Failure>>,
-    ) -> Result<Result<T, Warning>, Failure> {
-        let Some(left) = self.left() else {
-            return Ok(Ok(work.await?));
+        work: impl FnOnce(Option<Instant>) -> W,
+    ) -> Result<(T, Option<Warning>), Failure>
+    where
+        W: Future<Output = Result<T, Failure>>,
+    {
+        let left = self.left();
+        // Beyond what a clock can show is never.
+        let Some(deadline) = left.and_then(|left| Instant::now().checked_add(left)) else {
+            return Ok((work(None).await?, None));
         };
-        let done = match timeout(left, work).await {
-            Ok(done) => Ok(done?),
-            Err(_) => Err(Warning {
-                code: "deadline".to_owned(),
-                detail: self.reason(Limit::Deadline),
-            }),
-        };
+        let done = work(Some(deadline)).await?;
         self.enter(&self.worked(step)).await?;
-        Ok(done)
+        let late = (Instant::now() >= deadline).then(|| self.late());
+        Ok((done, late))
+    }
+
+    /// What comes of work, unless the job's deadline comes first: then the work
+    /// is dropped.
+    ///
+    /// # Errors
+    /// That it was late.
+    pub(crate) async fn in_time<T>(&self, work: impl Future<Output = T>) -> Result<T, Warning> {
+        let Some(left) = self.left() else {
+            return Ok(work.await);
+        };
+        timeout(left, work).await.map_err(|_| self.late())
+    }
+
+    fn late(&self) -> Warning {
+        Warning {
+            code: LlmErrorKind::Budget(Limit::Deadline).to_string(),
+            detail: self.reason(Limit::Deadline),
+        }
     }
 
     /// What was spent, in all and by step.
@@ -238,7 +270,7 @@ impl Ledger {
         }
         let estimated = books.calls.values().filter(|entry| entry.estimated).count();
         let cached = books.calls.values().filter(|entry| entry.cached).count();
-        Usage::total(steps, self.price.is_some(), estimated, cached as u32)
+        Usage::total(steps, estimated, cached as u32)
     }
 
     /// The timings, each with what its calls have waited for limits.
@@ -269,10 +301,11 @@ impl Ledger {
 
     /// What a call costs; unknown without a price, nothing where none was made.
     fn cost(&self, entry: &Entry) -> Option<f64> {
-        if entry.cached {
+        if entry.calls == 0 {
             return Some(0.0);
         }
-        self.price.as_ref()?.cost(&entry.counted.into())
+        let price = self.prices.of(&entry.step)?;
+        price.cost(&entry.counted.into())
     }
 
     fn spending(&self) -> Spending {
@@ -354,7 +387,8 @@ impl Ledger {
         }
         let (prompt, answer) = (prompt_tokens(asked), answer_tokens(asked));
         let spent = self.spending();
-        let room = room(&self.budget, self.price.as_ref(), spent, prompt, answer)
+        let price = self.prices.of(step);
+        let room = room(&self.budget, price.as_ref(), spent, prompt, answer)
             .map_err(|limit| self.refusal(limit))?;
         let mut entry = self.worked(step);
         entry.counted = Tokens::estimate(prompt, room);
@@ -390,11 +424,8 @@ impl Ledger {
         &self,
         work: impl Future<Output = Result<ChatResponse, LlmError>>,
     ) -> Result<ChatResponse, LlmError> {
-        let Some(left) = self.left() else {
-            return work.await;
-        };
         let late = |_| Err(self.refusal(Limit::Deadline));
-        timeout(left, work).await.unwrap_or_else(late)
+        self.in_time(work).await.unwrap_or_else(late)
     }
 
     /// Enters what a call has used. A store that does not take it leaves the

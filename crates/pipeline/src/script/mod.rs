@@ -14,6 +14,7 @@ pub(crate) mod length;
 mod number;
 pub mod parse;
 pub(crate) mod plan;
+mod prices;
 pub mod prompt;
 pub(crate) mod recipe;
 mod relay;
@@ -36,6 +37,7 @@ use crate::kind::{self, KindEntry};
 use crate::render;
 
 pub use images::stored_image;
+pub use prices::Prices;
 pub use recipe::{Deps, ScriptHandler, Sharing};
 
 /// The kind's name.

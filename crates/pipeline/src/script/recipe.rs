@@ -15,13 +15,14 @@ use serde::de::DeserializeOwned;
 use crate::digest::sha256_hex;
 use crate::extractive;
 use crate::input;
-use crate::llm::{Cached, Llm, Price};
+use crate::llm::{Cached, Llm};
 use crate::news::Research;
 use crate::prompts::{self, Prompt};
 
 use super::images::{self, Pictured};
-use super::ledger::Ledger;
+use super::ledger::{self, Ledger};
 use super::plan::Planned;
+use super::prices::Prices;
 use super::review::{self, Reviewed};
 use super::timed::{self, Done};
 use super::types::{
@@ -42,8 +43,8 @@ pub struct Deps {
     pub llm: Option<Arc<dyn Llm>>,
     /// The model that looks at images; without one they stay undescribed.
     pub vision: Option<Arc<dyn Llm>>,
-    /// What the model costs, where that is known.
-    pub price: Option<Price>,
+    /// What the models cost, where that is known.
+    pub prices: Prices,
     /// Where pages come from.
     pub research: Arc<Research>,
     /// What requests share that do not forbid it.
@@ -55,7 +56,7 @@ pub struct Deps {
 pub struct Sharing {
     /// Where it is kept.
     pub cache: Arc<dyn Cache>,
-    /// Where the model is: the same name elsewhere may be another one.
+    /// Where the models are: the same name elsewhere may be another one.
     pub endpoint: String,
     /// How long an answer is kept.
     pub llm_keep: Duration,
@@ -66,10 +67,18 @@ pub struct Sharing {
 impl Deps {
     /// The model for a tenant's job, shared where its request allows that.
     pub(crate) fn model(&self, cache: bool, tenant: &str) -> Option<Arc<dyn Llm>> {
-        let llm = self.llm.clone()?;
+        Some(self.within(self.llm.clone()?, cache, tenant))
+    }
+
+    /// The model that looks at images, shared likewise.
+    fn eyes(&self, cache: bool, tenant: &str) -> Option<Arc<dyn Llm>> {
+        Some(self.within(self.vision.clone()?, cache, tenant))
+    }
+
+    fn within(&self, llm: Arc<dyn Llm>, cache: bool, tenant: &str) -> Arc<dyn Llm> {
         match self.shared(cache) {
-            Some(sharing) => Some(sharing.llm(llm, tenant)),
-            None => Some(llm),
+            Some(sharing) => sharing.llm(llm, tenant),
+            None => llm,
         }
     }
 
@@ -135,23 +144,30 @@ impl Run {
     /// Begins an attempt where earlier ones left the job.
     ///
     /// # Errors
-    /// Gives up without a model where one is asked for; as [`Ledger::open`].
+    /// Gives up without a model where one is asked for, and as [`ledger::priced`]
+    /// of a model that would look at images; as [`Ledger::open`].
     pub(crate) async fn begin(
         deps: &Deps,
         context: Context,
         request: ScriptRequest,
     ) -> Result<Self, Failure> {
-        let llm = deps.model(request.cache, &context.job().tenant);
-        let llm = model(request.mode, llm)?;
+        let tenant = &context.job().tenant;
+        let llm = model(request.mode, deps.model(request.cache, tenant))?;
+        let eyes = deps.eyes(request.cache, tenant);
+        let vision = eyes.filter(|_| llm.is_some() && request.max_images > 0);
         // What costs nothing needs no price.
         let max_cost_usd = request.budget.max_cost_usd.filter(|_| llm.is_some());
         let budget = Budget {
             max_cost_usd,
             ..request.budget
         };
+        if vision.is_some() {
+            let settings = "llm.vision_price_in and llm.vision_price_out";
+            ledger::priced(&budget, deps.prices.vision, settings)?;
+        }
         Ok(Self {
-            ledger: Ledger::open(&context, budget, deps.price).await?,
-            vision: llm.as_ref().and(deps.vision.clone()),
+            ledger: Ledger::open(&context, budget, deps.prices).await?,
+            vision,
             llm,
             research: deps
                 .shared(request.cache)
@@ -173,15 +189,20 @@ impl Run {
         let verifier = verifier(dossier).await?;
         let writing = self.write(plan, dossier, &verifier);
         let picturing = self.picture(plan, dossier);
-        let (written, pictured) = futures_util::try_join!(writing, picturing)?;
+        // Each to its end, whatever becomes of the other: a call that is dropped
+        // half way would be paid for twice.
+        let (written, pictured) = futures_util::join!(writing, picturing);
+        let (written, pictured) = (written?, pictured?);
         if written.value.script.sections.is_empty() {
             return Ok(self.insufficient(&planned, &found));
         }
         let reviewed = self
             .review(plan, dossier, &written.value, &verifier)
             .await?;
-        let result = self.finished(&planned, &found, &written, reviewed.as_ref(), &verifier);
-        Ok(pictured.shown_in(result, &self.ledger))
+        let reviewed = reviewed.as_ref();
+        let mut result = self.finished(&planned, &found, &written, reviewed, &pictured, &verifier);
+        pictured.show_in(&mut result, &self.ledger);
+        Ok(result)
     }
 
     /// The model for a step, within the job's budget.
@@ -203,15 +224,11 @@ impl Run {
     pub(crate) async fn find(&self, plan: &Plan) -> Result<Done<Dossier>, Failure> {
         let input = (VERSION, &self.request, plan);
         let search = || async {
-            let work = research::run(&self.context, &self.request, plan, &self.research);
-            let dossier = match self.ledger.until_deadline("research", work).await? {
-                Ok(dossier) => dossier,
-                Err(late) => Dossier {
-                    warnings: vec![late],
-                    corpus: self.research.corpus(),
-                    ..Dossier::default()
-                },
+            let look = |deadline| {
+                research::run(&self.context, &self.request, plan, &self.research, deadline)
             };
+            let (mut dossier, late) = self.ledger.by_deadline("research", look).await?;
+            dossier.warnings.extend(late);
             let warnings = dossier.warnings.iter().map(|warning| ("warning", warning));
             let warnings: Vec<_> = warnings.collect();
             self.context.emit_all("research", &warnings).await?;
@@ -248,17 +265,15 @@ impl Run {
     /// Beside the writer, whose text does not depend on what images say.
     async fn picture(&self, plan: &Plan, dossier: &Dossier) -> Result<Pictured, Failure> {
         let eyes = self.vision.clone();
-        let eyes = eyes.map(|eyes| self.ledger.model("vision", eyes));
-        let door = self.research.door();
-        images::run(
-            &self.context,
-            &self.request,
-            plan.language,
-            dossier,
-            door,
-            eyes,
-        )
-        .await
+        let work = images::Work {
+            context: &self.context,
+            ledger: &self.ledger,
+            topic: &self.request.topic,
+            language: plan.language,
+            door: self.research.door(),
+            eyes: eyes.map(|eyes| self.ledger.model(images::LOOK, eyes)),
+        };
+        work.run(dossier, self.request.max_images).await
     }
 
     /// Asks for flagged sentences of the model once more.
@@ -281,7 +296,8 @@ impl Run {
             fingerprint(dossier)?,
             &flagged,
         );
-        let ask = || review::run(&self.context, &self.request, plan, dossier, &flagged, llm);
+        let (context, request) = (&self.context, &self.request);
+        let ask = || review::run(context, request, plan, dossier, &flagged, verifier, llm);
         self.step("review", &input, ask).await.map(Some)
     }
 
@@ -345,10 +361,12 @@ impl Run {
     ) -> ScriptResult {
         let (planned, plan_timing) = (&planned.value, &planned.timing);
         let dossier = found.value.clone();
+        let late = late(&dossier);
+        let fallbacks = [("plan", &planned.degraded), ("research", &late)];
         let warnings = planned.degraded.iter().chain(&dossier.warnings);
         let warnings: Vec<_> = warnings.cloned().collect();
         let parts = Parts {
-            degraded: degraded(&[("plan", &planned.degraded)], &warnings),
+            degraded: degraded(&fallbacks, &warnings),
             insufficient: true,
             generator: extractive::generator(planned.plan.language, dossier.corpus),
             script: Script::default(),
@@ -367,6 +385,7 @@ impl Run {
         found: &Done<Dossier>,
         written: &Done<Written>,
         reviewed: Option<&Done<Reviewed>>,
+        pictured: &Pictured,
         verifier: &Verifier,
     ) -> ScriptResult {
         let (plan, draft) = (&planned.value.plan, &written.value);
@@ -377,17 +396,22 @@ impl Run {
         let mut checks = verifier.check(&mut script, &mut dossier);
         checks.unknown_citations = draft.unknown_citations + review.unknown_citations;
         checks.urls_removed = draft.urls_removed + review.urls_removed;
+        let late = late(&dossier);
         let fallbacks = [
             ("plan", &planned.value.degraded),
+            ("research", &late),
             ("write", &draft.degraded),
         ];
-        let why = fallbacks.iter().filter_map(|(_, why)| (*why).clone());
+        let why = [&planned.value.degraded, &draft.degraded];
         let warnings: Vec<_> = why
+            .into_iter()
+            .filter_map(Option::clone)
             .chain(dossier.warnings.clone())
             .chain(draft.warnings.clone())
             .chain(review.warnings.clone())
             .chain(removed(&checks))
             .chain(self.ledger.alone())
+            .chain(pictured.warnings().cloned())
             .collect();
         let mut timings = vec![
             planned.timing.clone(),
@@ -453,6 +477,12 @@ pub(crate) fn degraded(
     let budget = warnings.iter().any(fallback::is_budget).then_some("budget");
     let all = steps.map(|(step, _)| *step).chain(budget);
     all.map(str::to_owned).collect()
+}
+
+/// Why the research ended before it was done, where that was the job's deadline.
+pub(crate) fn late(dossier: &Dossier) -> Option<Warning> {
+    let mut warnings = dossier.warnings.iter();
+    warnings.find(|one| fallback::is_budget(one)).cloned()
 }
 
 pub(crate) fn removed(checks: &Checks) -> Option<Warning> {

@@ -2,19 +2,28 @@
 
 use lovage_workflow::{Context, Failure, Progress};
 use serde_json::json;
+use tokio::time::Instant;
 
 use crate::news::{Inquiry, Research, ResearchWatch};
 
 use super::relay::Relay;
 use super::types::{Dossier, Plan, ScriptRequest, Source};
 
-/// Searches, reads and ranks; an empty dossier is an answer, not a failure.
+/// Searches, reads and ranks, by the deadline whatever it has by then; an empty
+/// dossier is an answer, not a failure.
 pub(super) async fn run(
     context: &Context,
     request: &ScriptRequest,
     plan: &Plan,
     research: &Research,
+    deadline: Option<Instant>,
 ) -> Result<Dossier, Failure> {
+    if deadline.is_some_and(|deadline| deadline <= Instant::now()) {
+        return Ok(Dossier {
+            corpus: research.corpus(),
+            ..Dossier::default()
+        });
+    }
     let relay = Relay::new("research");
     let watch = Watch(&relay);
     let inquiry = Inquiry {
@@ -25,6 +34,7 @@ pub(super) async fn run(
         since: request.since,
         domains: &request.domains,
         now: context.now(),
+        deadline,
     };
     relay.during(context, research.run(&inquiry, &watch)).await
 }

@@ -11,11 +11,11 @@ use regex::Regex;
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 
-use crate::llm::{Llm, LlmError, LlmErrorKind};
+use crate::llm::{Llm, LlmError};
 
 use super::types::{Check, Dossier, Line, Origin, Plan, Script, ScriptRequest, Warning};
-use super::verify::{self, Verifier};
-use super::{evidence, parse, prompt};
+use super::verify::Verifier;
+use super::{evidence, fallback, parse, prompt};
 
 /// Sentences of one review; further ones stay flagged.
 const SENTENCES_MAX: usize = 12;
@@ -44,13 +44,15 @@ fn is_flagged(line: &Line) -> bool {
 }
 
 /// Asks once. A review that cannot be had is no failure of the job: the
-/// sentences stay as they are, flagged.
+/// sentences stay as they are, flagged. One that a limit holds back for long
+/// is waited for.
 pub(super) async fn run(
     context: &Context,
     request: &ScriptRequest,
     plan: &Plan,
     dossier: &Dossier,
     flagged: &[Line],
+    verifier: &Verifier,
     llm: Arc<dyn Llm>,
 ) -> Result<Reviewed, Failure> {
     let evidence = evidence::select(request, plan, dossier, evidence::TOKENS_MAX);
@@ -58,6 +60,9 @@ pub(super) async fn run(
     let answer = match llm.complete(&asked).await {
         Ok(answer) => answer.text,
         Err(error) => {
+            if let Some(parked) = fallback::parked(&error) {
+                return Err(parked);
+            }
             let why = unreviewed(error, flagged.len());
             context.emit("warning", Some("review"), &why).await?;
             return Ok(Reviewed {
@@ -66,8 +71,7 @@ pub(super) async fn run(
             });
         }
     };
-    let verifier = verify::Verifier::new(dossier);
-    let reviewed = read(&answer, flagged, &evidence.sources, &verifier, plan);
+    let reviewed = read(&answer, flagged, &evidence.sources, verifier, plan);
     let told = reviewed.lines.iter().map(|line| {
         let cites: Vec<_> = line.cites.iter().map(|cite| &cite.source).collect();
         let data =
@@ -81,12 +85,8 @@ pub(super) async fn run(
 }
 
 fn unreviewed(error: LlmError, sentences: usize) -> Warning {
-    let code = match error.kind {
-        LlmErrorKind::Budget(_) => error.kind.as_str().to_owned(),
-        _ => "review_failed".to_owned(),
-    };
     Warning {
-        code,
+        code: fallback::left_out(error.kind, "review_failed"),
         detail: format!(
             "{sentences} flagged sentences were not reviewed: {}",
             error.detail

@@ -15,14 +15,33 @@ pub(crate) struct Done<T> {
     pub(crate) timing: Timing,
 }
 
+/// When a step ran, and for how long.
+#[derive(Debug, Clone, Copy, Serialize, Deserialize)]
+pub(super) struct Took {
+    pub(super) started_at: Timestamp,
+    pub(super) ms: u64,
+    /// Number of the attempt that finished it.
+    pub(super) attempt: u32,
+}
+
+impl Took {
+    /// From then to now.
+    pub(super) fn since(started_at: Timestamp, context: &Context) -> Self {
+        let ms = context.now().as_millisecond() - started_at.as_millisecond();
+        Self {
+            started_at,
+            ms: u64::try_from(ms).unwrap_or(0),
+            attempt: context.job().attempt,
+        }
+    }
+}
+
 /// A step's value with the time it took.
 #[derive(Serialize, Deserialize)]
 struct Timed<T> {
     value: T,
-    started_at: Timestamp,
-    ms: u64,
-    /// Number of the attempt that finished it.
-    attempt: u32,
+    #[serde(flatten)]
+    took: Took,
 }
 
 /// A durable step of the name in `progress` that also keeps when it began, how
@@ -48,12 +67,12 @@ where
     let done: Timed<T> = context.step(&progress.step, input, run).await?;
     let timing = Timing {
         step: progress.step.clone(),
-        started_at: done.started_at,
-        ms: done.ms,
+        started_at: done.took.started_at,
+        ms: done.took.ms,
         items: None,
         failed: None,
         queue_ms: None,
-        attempts: done.attempt,
+        attempts: done.took.attempt,
         cached: !ran.into_inner(),
     };
     Ok(Done {
@@ -73,11 +92,8 @@ async fn timed<T>(
     let (told, value) = futures_util::join!(context.progress(progress), work);
     let value = value?;
     told?;
-    let ms = context.now().as_millisecond() - started_at.as_millisecond();
     Ok(Timed {
         value,
-        started_at,
-        ms: u64::try_from(ms).unwrap_or(0),
-        attempt: context.job().attempt,
+        took: Took::since(started_at, context),
     })
 }

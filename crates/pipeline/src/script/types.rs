@@ -663,6 +663,9 @@ pub struct Usage {
     pub completion_tokens: Option<u64>,
     /// Of the prompt tokens, those served from a cache.
     pub cached_tokens: Option<u64>,
+    /// Images that a model described.
+    #[serde(default)]
+    pub images: u32,
     /// US dollars; `null` where no price is known.
     pub cost_usd: Option<f64>,
     /// Why the cost is what it is.
@@ -694,7 +697,7 @@ pub struct StepUsage {
 pub struct Prompts {
     /// The planner's.
     pub planner: String,
-    /// The writer's.
+    /// The writer's; of a comprehensive document, the integrator's.
     pub writer: String,
     /// The review's.
     pub review: String,

@@ -34,15 +34,10 @@ impl StepUsage {
 }
 
 impl Usage {
-    /// The sum of steps. Without a call the cost is known to be nothing; with
-    /// one it is unknown unless a price is set. `estimated` calls did not say
-    /// what they used.
-    pub(super) fn total(
-        by_step: Vec<StepUsage>,
-        priced: bool,
-        estimated: usize,
-        cache_hits: u32,
-    ) -> Self {
+    /// The sum of steps, without images. Without a call the cost is known to be nothing; with
+    /// one it is unknown unless the price of every model asked is set.
+    /// `estimated` calls did not say what they used.
+    pub(super) fn total(by_step: Vec<StepUsage>, estimated: usize, cache_hits: u32) -> Self {
         let mut all = StepUsage::of("");
         for step in &by_step {
             let tokens = TokenUsage {
@@ -52,12 +47,20 @@ impl Usage {
             };
             all.add(step.calls, tokens, step.cost_usd);
         }
-        let note = match (all.calls, priced, estimated) {
+        let unpriced: Vec<&str> = by_step
+            .iter()
+            .filter(|step| step.cost_usd.is_none())
+            .map(|step| step.step.as_str())
+            .collect();
+        let note = match (all.calls, unpriced.as_slice(), estimated) {
             (0, ..) if cache_hits > 0 => Some("every answer came from the cache".to_owned()),
             (0, ..) => Some("no LLM used".to_owned()),
-            (_, false, _) => Some("no price is set for this model".to_owned()),
-            (_, true, 0) => None,
-            (_, true, calls) => Some(format!("{calls} calls are priced by estimate")),
+            (_, [], 0) => None,
+            (_, [], calls) => Some(format!("{calls} calls are priced by estimate")),
+            (_, steps, _) => Some(format!(
+                "no price is set for the model of {}",
+                steps.join(", ")
+            )),
         };
         Self {
             calls: all.calls,
@@ -65,7 +68,8 @@ impl Usage {
             prompt_tokens: all.prompt_tokens,
             completion_tokens: all.completion_tokens,
             cached_tokens: all.cached_tokens,
-            cost_usd: all.cost_usd.filter(|_| all.calls == 0 || priced),
+            images: 0,
+            cost_usd: all.cost_usd,
             cost_note: note,
             by_step,
         }

@@ -94,6 +94,14 @@ pub(super) async fn run(
     Ok(material.read(context, drafted, &known, degraded))
 }
 
+/// What to say of a section that the model left out in a step.
+pub(crate) fn not_written(step: &str, section: &str) -> Warning {
+    Warning {
+        code: "missing_section".to_owned(),
+        detail: format!("{step}: the model did not write section {section}"),
+    }
+}
+
 impl Material<'_> {
     /// What the model has written; where it had to stop, the rest is copied
     /// from the sources.
@@ -106,7 +114,7 @@ impl Material<'_> {
     ) -> Written {
         let parsed = parse::script(&drafted.text, self.plan, known);
         let missing = &parsed.missing_sections;
-        let mut warnings: Vec<_> = drafted.cut_short().into_iter().collect();
+        let mut warnings: Vec<_> = drafted.cut_short("write").into_iter().collect();
         let by_llm = !parsed.script.sections.is_empty();
         let mut script = parsed.script;
         if degraded.is_some() {
@@ -120,10 +128,7 @@ impl Material<'_> {
             }
             script = self.joined(script, rest);
         } else {
-            warnings.extend(missing.iter().map(|id| Warning {
-                code: "missing_section".to_owned(),
-                detail: format!("the model did not write section {id}"),
-            }));
+            warnings.extend(missing.iter().map(|id| not_written("write", id)));
         }
         Written {
             script,

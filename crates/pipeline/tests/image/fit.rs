@@ -13,7 +13,7 @@ use image::{DynamicImage, GenericImageView, ImageFormat, Rgba, RgbaImage};
 use lovage_pipeline::image::{Kept, Unfit, fetch, repeats};
 use lovage_pipeline::net::client::Timeouts;
 use lovage_pipeline::net::limits::IMAGE_BYTES_MAX;
-use lovage_pipeline::net::{ClientSettings, FetchError, GuardedClient};
+use lovage_pipeline::net::{ClientSettings, FetchError, GuardedClient, Origin};
 use tokio::net::TcpListener;
 use tokio::task::JoinHandle;
 use url::Url;
@@ -52,7 +52,7 @@ async fn fetched(
         ..ClientSettings::new("https://operator.example/contact")
     });
     let url: Url = format!("http://{addr}/a.jpg").parse().unwrap();
-    fetch(&client.unwrap(), &url).await
+    fetch(&client.unwrap(), &url, Origin::Operator).await
 }
 
 async fn file_of(content_type: &'static str, bytes: Vec<u8>) -> Result<Kept, Unfit> {

@@ -161,7 +161,7 @@ async fn looking_begins_while_others_still_download() {
     .unwrap();
     assert!(door.asked().contains(&"ko4b.jpg".to_owned()));
     assert!(result.images.iter().all(|image| image.analysis.is_some()));
-    assert_eq!(result.images.len(), 10);
+    assert_eq!((result.images.len(), result.usage.images), (10, 10));
 }
 
 #[tokio::test]
@@ -242,7 +242,7 @@ async fn a_model_that_cannot_see_leaves_the_images_as_their_pages_call_them() {
     .await
     .unwrap();
     assert_eq!(result.status, ResultStatus::Ok);
-    assert_eq!(result.images.len(), 10);
+    assert_eq!((result.images.len(), result.usage.images), (10, 0));
     for image in &result.images {
         assert_eq!(image.analysis, None);
         assert!(image.url.path().contains(&image.alt), "{image:?}");

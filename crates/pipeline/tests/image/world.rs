@@ -6,10 +6,10 @@ use std::sync::{Arc, Mutex};
 use async_trait::async_trait;
 use jiff::Timestamp;
 use lovage_pipeline::llm::{Llm, OpenAi, OpenAiConfig};
-use lovage_pipeline::net::{CorpusFetcher, Fetch, FetchError, Page, Request, Want};
+use lovage_pipeline::net::{CorpusFetcher, Fetch, FetchError, Origin, Page, Request, Want};
 use lovage_pipeline::news::{Research, feeds};
 use lovage_pipeline::script::types::ScriptResult;
-use lovage_pipeline::script::{Deps, ScriptHandler};
+use lovage_pipeline::script::{Deps, Prices, ScriptHandler};
 use lovage_tests::llm::StandIn;
 use lovage_workflow::memory::MemoryJournal;
 use lovage_workflow::{Clock, Failure, Handler};
@@ -82,6 +82,7 @@ impl Door {
 impl Fetch for Door {
     async fn send(&self, request: &Request) -> Result<Page, FetchError> {
         if request.want == Want::Image {
+            assert_eq!(request.origin, Origin::Stranger, "a page named it");
             return self.image(&request.url).await;
         }
         let mut bare = request.url.clone();
@@ -127,6 +128,11 @@ fn article_of(id: &str) -> Vec<u8> {
 
 /// A handler in this world.
 pub(crate) fn handler(door: &Arc<Door>, stand_in: Option<&StandIn>) -> ScriptHandler {
+    ScriptHandler::new(deps(door, stand_in))
+}
+
+/// What a handler in this world rests on.
+pub(crate) fn deps(door: &Arc<Door>, stand_in: Option<&StandIn>) -> Deps {
     // Another test of this process may have installed it already.
     let _ = rustls::crypto::ring::default_provider().install_default();
     let llm = stand_in.map(|stand_in| {
@@ -136,17 +142,17 @@ pub(crate) fn handler(door: &Arc<Door>, stand_in: Option<&StandIn>) -> ScriptHan
     });
     let pages = Arc::clone(door) as Arc<dyn Fetch>;
     let research = Research::live(feeds(CorpusFetcher::feeds(), &pages), pages);
-    ScriptHandler::new(Deps {
+    Deps {
         vision: llm.clone(),
         llm,
-        price: None,
+        prices: Prices::default(),
         research: Arc::new(research.with_host_gap(Duration::ZERO)),
         sharing: None,
-    })
+    }
 }
 
 /// The day after the last Korean article of the sample: later their news is old.
-struct Day;
+pub(crate) struct Day;
 
 impl Clock for Day {
     fn now(&self) -> Timestamp {

@@ -107,6 +107,21 @@ async fn results_of_any_shape_and_size_are_listed() {
 }
 
 #[tokio::test]
+async fn what_is_said_of_an_item_is_short_however_much_is_wrong_with_it() {
+    let shared: Value = (0..500).map(|n| (format!("field{n}"), json!(0))).collect();
+    let journal = Arc::new(MemoryJournal::default());
+    let result = ended(&journal, &json!({"topics": ["a"], "shared": shared})).await;
+    let error = result.items[0].error.as_ref().unwrap();
+    assert!(
+        error
+            .message
+            .starts_with("/field0 expected one of the fields topic,")
+    );
+    assert_eq!(error.message.chars().count(), 1_001);
+    assert!(error.message.ends_with('…'));
+}
+
+#[tokio::test]
 async fn both_renderings_name_every_item_and_mark_nothing_up() {
     let journal = Arc::new(MemoryJournal::default());
     let input = json!({"topics": ["<b>tides</b> | x", ""]});

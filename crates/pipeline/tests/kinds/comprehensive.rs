@@ -109,6 +109,9 @@ async fn the_sides_are_analysed_side_by_side_then_integrated() {
         .collect();
     assert_eq!(sides, Side::ALL.map(|side| (side, Outcome::Ok)));
     assert!(document.generator.llm && document.generator.name.starts_with("integrator/"));
+    let prompts = document.prompts.as_ref().unwrap();
+    assert_eq!(prompts.writer, document.generator.name);
+    assert_eq!(result.analyses[1].prompts, ["market/1", "analyst/1"]);
     let known: BTreeSet<_> = document.sources.iter().map(|source| &source.id).collect();
     let cites: Vec<_> = document
         .script
@@ -182,6 +185,89 @@ async fn an_analysis_that_fails_leaves_the_others_running_and_its_error_is_in_th
             outcome == Outcome::Failed
         );
     }
+}
+
+#[tokio::test]
+async fn an_analysis_that_is_cut_or_leaves_a_section_out_is_told() {
+    let stand_in = StandIn::start().await;
+    let text = "## The market in figures\nThe battery cost money. [S1]\nIt will";
+    for (ending, expected) in [
+        ("length", &["truncated", "missing_section"][..]),
+        ("stop", &["missing_section"][..]),
+    ] {
+        stand_in.respond_with(move |request| {
+            let system = request["messages"][0]["content"].as_str().unwrap_or("");
+            if system.starts_with("You are a market analyst") {
+                Answer::ends_for(ending, text, request)
+            } else {
+                Answer::by_default(request)
+            }
+        });
+        let result = run(&with_model(&stand_in), &Arc::default(), &topic()).await;
+        let market = &result.analyses[1];
+        assert_eq!((market.outcome, &market.error), (Outcome::Ok, &None));
+        let codes: Vec<_> = market
+            .warnings
+            .iter()
+            .map(|one| one.code.as_str())
+            .collect();
+        assert_eq!(codes, expected);
+        for warning in &market.warnings {
+            assert!(warning.detail.starts_with("market: "), "{warning:?}");
+            assert!(result.document.warnings.contains(warning));
+        }
+        assert_eq!(result.document.status, ResultStatus::Ok);
+    }
+}
+
+#[tokio::test]
+async fn a_limit_of_the_job_is_no_failure_of_the_analysts() {
+    let stand_in = StandIn::start().await;
+    let budget = json!({"max_tokens": 300});
+    let input = json!({"topic": TOPIC, "budget": budget, "on_llm_failure": "fail"});
+    let result = run(&with_model(&stand_in), &Arc::default(), &input).await;
+    assert_eq!(stand_in.calls(), 0);
+    let document = &result.document;
+    assert_eq!(document.status, ResultStatus::Degraded);
+    let steps = [
+        "plan",
+        "facts",
+        "market",
+        "technical",
+        "integrate",
+        "budget",
+    ];
+    assert_eq!(document.degraded, steps);
+    assert_eq!(document.checks.span_exact, Some(1.0));
+    let outcomes = result.analyses.iter().map(|one| one.outcome);
+    assert!(outcomes.into_iter().all(|one| one == Outcome::StoodIn));
+}
+
+#[tokio::test]
+async fn a_review_that_fails_is_told_once() {
+    let stand_in = StandIn::start().await;
+    stand_in.respond_with(|request| {
+        let user = request["messages"][1]["content"].as_str().unwrap_or("");
+        if user.contains("\nANALYSES\n") {
+            let text = Answer::default_text(request);
+            let cited = text.split_once("[S").unwrap().1.split_once(']').unwrap().0;
+            let invented = format!("\nShips carry 98765 elephants. [S{cited}]\n");
+            Answer::says(&text.replacen('\n', &invented, 1), request)
+        } else if user.contains("SENTENCES") {
+            filtered()
+        } else {
+            Answer::by_default(request)
+        }
+    });
+    let result = run(&with_model(&stand_in), &Arc::default(), &topic()).await;
+    let warnings = result.document.warnings.iter();
+    let failed: Vec<_> = warnings.filter(|one| one.code == "review_failed").collect();
+    assert_eq!(failed.len(), 1, "{failed:?}");
+    let agent = result.health.agents.last().unwrap();
+    assert_eq!(
+        (agent.agent.as_str(), agent.error.as_ref()),
+        ("review", Some(failed[0]))
+    );
 }
 
 #[tokio::test]
@@ -296,4 +382,8 @@ async fn it_is_shown_as_a_script_is_with_its_agents() {
     assert!(shown("chat").contains("agents succeeded in"));
     let graph: Value = serde_json::from_str(&shown("graph")).unwrap();
     assert!(graph["nodes"].as_array().unwrap().len() > 5);
+    let edges = graph["edges"].as_array().unwrap();
+    let made_by = |edge: &&Value| edge["target"] == "section:market" && edge["kind"] == "has";
+    let made_by: Vec<_> = edges.iter().filter(made_by).collect();
+    assert_eq!(made_by[0]["source"], "step:integrate");
 }

@@ -4,20 +4,20 @@
 
 mod batch;
 mod comprehensive;
+mod held_back;
+#[path = "../job/mod.rs"]
+mod job;
 mod registry;
 mod revise;
 
 use std::sync::Arc;
 
 use lovage_pipeline::Kinds;
-use lovage_pipeline::llm::{Llm, OpenAi, OpenAiConfig};
-use lovage_pipeline::news::Research;
 use lovage_pipeline::script::Deps;
 use lovage_tests::llm::StandIn;
 use lovage_workflow::memory::MemoryJournal;
 use lovage_workflow::{Checkpoint, Failure, Payload, Runner};
 use serde_json::Value;
-use tokio::sync::Semaphore;
 
 /// A topic that the sample articles cover.
 const TOPIC: &str = "Lumen Bay tidal battery";
@@ -27,24 +27,11 @@ fn kinds() -> Kinds {
 }
 
 fn offline() -> Deps {
-    Deps {
-        llm: None,
-        vision: None,
-        price: None,
-        research: Arc::new(Research::sample()),
-        sharing: None,
-    }
+    job::deps(None)
 }
 
 fn with_model(stand_in: &StandIn) -> Deps {
-    // Another test may have installed it already.
-    let _ = rustls::crypto::ring::default_provider().install_default();
-    let config = OpenAiConfig::new(stand_in.url(), "stand-in");
-    let llm: Arc<dyn Llm> = Arc::new(OpenAi::new(config, Arc::new(Semaphore::new(3)), 7).unwrap());
-    Deps {
-        llm: Some(llm),
-        ..offline()
-    }
+    job::deps(Some(job::model(stand_in)))
 }
 
 /// One attempt at a job of a kind.

@@ -1,6 +1,8 @@
 //! What every kind of the list has.
 
+use lovage_pipeline::script::Prices;
 use lovage_workflow::Runner;
+use serde_json::json;
 
 use super::{kinds, offline};
 
@@ -31,5 +33,16 @@ fn every_kind_has_a_handler_a_valid_example_and_a_sentence_about_it() {
         formats.dedup();
         assert_eq!(formats.len(), entry.renderings.len(), "{name}");
         assert!(!formats.contains(&"json") && !formats.contains(&"all"));
+    }
+}
+
+#[test]
+fn priced_or_not_there_are_no_batches_of_batches() {
+    let batch = json!({"kind": "batch.generate", "topics": ["tides"]});
+    for kinds in [kinds(), kinds().priced(Prices::default())] {
+        assert_eq!(kinds.iter().count(), 4);
+        let catalog = kinds.catalog();
+        let refused = catalog.check("batch.generate", &batch, 60);
+        assert!(refused.is_err(), "{refused:?}");
     }
 }

@@ -206,6 +206,65 @@ async fn what_the_headers_say_is_believed_when_it_is_less() {
     assert!((3.0..10.0).contains(&requests), "{requests}");
 }
 
+/// A store that takes no word of the first call's end.
+struct Deaf {
+    inner: MemoryLimiter,
+    asked: mpsc::UnboundedSender<()>,
+    settles: AtomicUsize,
+}
+
+#[async_trait]
+impl Limiter for Deaf {
+    async fn acquire(&self, ask: &Ask) -> Result<Admission, BrokerError> {
+        self.inner.acquire(ask).await
+    }
+
+    async fn settle(&self, settle: &CallSettle) -> Result<(), BrokerError> {
+        if self.settles.fetch_add(1, Ordering::SeqCst) == 0 {
+            self.asked.send(()).unwrap();
+            std::future::pending::<()>().await;
+        }
+        self.inner.settle(settle).await
+    }
+
+    async fn observe(&self, name: &LimitName, left: Remaining) -> Result<(), BrokerError> {
+        self.inner.observe(name, left).await
+    }
+
+    async fn limits(&self) -> Result<Vec<Snapshot>, BrokerError> {
+        self.inner.limits().await
+    }
+
+    async fn set_limits(&self, name: &LimitName, limits: Limits) -> Result<bool, BrokerError> {
+        self.inner.set_limits(name, limits).await
+    }
+}
+
+#[tokio::test]
+async fn a_call_dropped_while_it_is_settled_is_settled_with_what_it_used() {
+    let provider = StandIn::start().await;
+    let (asked, mut settling) = mpsc::unbounded_channel();
+    let limiter = Deaf {
+        inner: memory(),
+        asked,
+        settles: AtomicUsize::new(0),
+    };
+    let inner = limiter.inner.clone();
+    let model = process(provider.url(), limiter, places(1), "a");
+    let request = ask("hello");
+    tokio::select! {
+        _ = model.complete(&request) => panic!("the store has not answered"),
+        told = settling.recv() => told.unwrap(),
+    }
+    let stands = until(&inner, |stands| stands.totals.settled == 1).await;
+    let (told, totals) = (provider.told(), stands.totals);
+    assert_eq!((totals.guessed, stands.in_flight), (0, 0));
+    assert_eq!(
+        (totals.input, totals.output),
+        (told.prompt, told.completion)
+    );
+}
+
 /// A store that answers once, and then no more.
 struct Breaking {
     inner: MemoryLimiter,

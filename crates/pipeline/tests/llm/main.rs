@@ -20,9 +20,9 @@ use std::sync::{Arc, Mutex, Once};
 use std::time::{Duration, SystemTime};
 
 use lovage_pipeline::llm::{
-    ChatRequest, ChatResponse, Decision, Llm, LlmError, LlmErrorKind as Kind, Message, Metered,
-    OpenAi, OpenAiConfig, PARK_AFTER, RetryPolicy, Role, Secret, SetupError, Sink, TokenUsage,
-    classify, decide,
+    ChatRequest, ChatResponse, Decision, Llm, LlmError, LlmErrorKind as Kind, Message, OpenAi,
+    OpenAiConfig, PARK_AFTER, RetryPolicy, Role, Secret, SetupError, Sink, TokenUsage, classify,
+    decide,
 };
 use lovage_pipeline::script::types::{OutlineSection, PlannedQuery};
 use lovage_tests::llm::{Answer, Ending, StandIn};

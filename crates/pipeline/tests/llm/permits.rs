@@ -80,19 +80,20 @@ async fn dropping_a_call_aborts_it_and_returns_its_permit() {
 }
 
 #[tokio::test]
-async fn metered_counts_answers_and_failures() {
+async fn answers_and_failures_tell_what_they_spent() {
     let provider = StandIn::start().await;
     provider.respond_in_turn([
         openai_error(500, "x", "oops"),
         choice(json!({"message": {"content": "hi"}})),
         choice(json!({"message": {"content": "half"}, "finish_reason": "length"})),
     ]);
-    let metered = Metered::new(Arc::new(open(config(provider.url()))));
-    metered.complete(&ask("hello")).await.unwrap();
+    let model = open(config(provider.url()));
+    let answer = model.complete(&ask("hello")).await.unwrap();
     let sink = Arc::<Recorder>::default();
-    metered.stream(&ask("hello"), sink).await.unwrap_err();
-    let spent = metered.spent();
-    assert_eq!(spent.calls, 3);
+    let failure = model.stream(&ask("hello"), sink).await.unwrap_err();
+    assert_eq!((answer.calls, failure.spent.calls), (2, 1));
+    let mut spent = *failure.spent;
+    spent.add(answer.calls, answer.usage);
     assert_eq!(spent.usage.prompt, Some(18));
     assert_eq!(spent.usage.completion, Some(6));
     assert_eq!(spent.usage.cached, None);

@@ -7,6 +7,7 @@ mod documented;
 mod feeds;
 mod manners;
 mod traps;
+mod trust;
 mod whole;
 
 use std::sync::Arc;
@@ -15,7 +16,7 @@ use std::time::Duration;
 use jiff::Timestamp;
 use lovage_pipeline::net::client::Timeouts;
 use lovage_pipeline::net::{ClientSettings, Fetch, GuardedClient};
-use lovage_pipeline::news::{NewsSource, Query, SOURCES, Service, Settings};
+use lovage_pipeline::news::{NewsSource, Query, SOURCES, Service, Settings, Turns};
 use lovage_pipeline::secret::Secret;
 use lovage_tests::services::Services;
 use url::Url;
@@ -50,9 +51,16 @@ fn door(services: &[&Services]) -> Arc<dyn Fetch> {
 /// A service of the stand-in, with keys that can be recognised.
 fn source(services: &Services, name: &str) -> Arc<dyn NewsSource> {
     let spec = SOURCES.iter().find(|spec| spec.name == name).unwrap();
+    source_in(services, name, &Arc::new(Turns::new(spec.pause)))
+}
+
+/// The same, with these turns, through a door of its own.
+fn source_in(services: &Services, name: &str, turns: &Arc<Turns>) -> Arc<dyn NewsSource> {
+    let spec = SOURCES.iter().find(|spec| spec.name == name).unwrap();
     let settings = Settings {
         address: Url::parse(&services.address(name)).unwrap(),
         keys: spec.keys.iter().map(|_| Secret::new(KEY)).collect(),
     };
-    Arc::new(Service::new(spec, settings, door(&[services])))
+    let turns = Arc::clone(turns);
+    Arc::new(Service::new(spec, settings, door(&[services]), turns))
 }

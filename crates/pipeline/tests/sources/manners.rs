@@ -1,9 +1,12 @@
 //! How often, and whom, a service is asked.
 
-use lovage_pipeline::news::SearchError;
+use std::sync::Arc;
+use std::time::Duration;
+
+use lovage_pipeline::news::{SearchError, Turns};
 use lovage_tests::services::{Canned, Services};
 
-use crate::{TOPIC, now, query, source};
+use crate::{TOPIC, now, query, source, source_in};
 
 #[tokio::test]
 async fn a_service_that_says_429_is_left_alone_for_its_time() {
@@ -49,6 +52,27 @@ async fn gdelt_is_asked_once_in_five_seconds() {
     let third = gdelt.search(&query).await;
     assert!(matches!(third, Err(SearchError::Busy(5..=10))), "{third:?}");
     assert_eq!(services.received("gdelt").len(), 1);
+}
+
+#[tokio::test]
+async fn whoever_shares_the_turns_shares_the_pause_and_the_refusal() {
+    let services = Services::start(now()).await;
+    let turns = Arc::new(Turns::new(Duration::from_secs(5)));
+    let [one, other] = [(); 2].map(|()| source_in(&services, "gdelt", &turns));
+    let query = query(TOPIC);
+    one.search(&query).await.unwrap();
+    let mut second = other.search(&query);
+    assert!(futures_util::poll!(&mut second).is_pending());
+    let third = one.search(&query).await;
+    assert!(matches!(third, Err(SearchError::Busy(5..=10))), "{third:?}");
+    assert_eq!(services.received("gdelt").len(), 1);
+
+    let turns = Arc::new(Turns::new(Duration::ZERO));
+    let [one, other] = [(); 2].map(|()| source_in(&services, "brave", &turns));
+    services.answer("brave", Canned::json(429, "{}"));
+    assert_eq!(one.search(&query).await, Err(SearchError::Status(429)));
+    let second = other.search(&query).await;
+    assert!(matches!(second, Err(SearchError::Off(_))), "{second:?}");
 }
 
 #[tokio::test]

@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use futures_util::future::join_all;
 use lovage_pipeline::image;
-use lovage_pipeline::net::{ClientSettings, CorpusFetcher, Fetch, GuardedClient, Want};
+use lovage_pipeline::net::{ClientSettings, CorpusFetcher, Fetch, GuardedClient, Origin, Want};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::task::JoinSet;
@@ -70,7 +70,11 @@ async fn run(at_once: usize, body: Vec<u8>) -> Result<(Duration, Vec<Download>),
         .map_err(|error| Exit::because("the images cannot be fetched", &error))?;
     let urls = (1..=IMAGES).map(|number| server.url(number));
     let urls = urls.collect::<Result<Vec<_>, _>>()?;
-    let fetched = join_all(urls.iter().map(|url| image::fetch(&client, url))).await;
+    let fetched = join_all(
+        urls.iter()
+            .map(|url| image::fetch(&client, url, Origin::Operator)),
+    )
+    .await;
     let took = begun.elapsed();
     for image in fetched {
         image.map_err(|error| Exit::because("an image did not arrive", &error))?;

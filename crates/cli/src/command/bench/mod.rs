@@ -36,7 +36,7 @@ use crate::args::{Bench, Output, Section};
 use crate::command::api::stopped;
 use crate::command::server::Server;
 use crate::exit::{self, Exit};
-use crate::view::out;
+use crate::view::{note, out};
 use machine::Machine;
 use page::Page;
 use report::Report;
@@ -73,7 +73,7 @@ pub(crate) async fn run(args: &Bench) -> Result<(), Exit> {
 /// Says on a terminal what is going on.
 pub(super) fn say(what: &str) {
     if std::io::stderr().is_terminal() {
-        eprintln!("{what}");
+        note::say(what);
     }
 }
 
@@ -90,7 +90,7 @@ async fn measure(args: &Bench) -> Result<(), Exit> {
         folder: folder.path().to_owned(),
     };
     if setup.redis.is_none() {
-        eprintln!("redis-server is not installed: its figures are left out");
+        note::say("redis-server is not installed: its figures are left out");
     }
     let machine = Machine::this(setup.redis.clone(), &setup.folder);
     let mut report = Report::new(machine, setup.jobs, setup.backlog, setup.rounds);

@@ -76,13 +76,21 @@ pub(super) struct Log {
     pub(super) losses: Vec<i64>,
 }
 
+impl Log {
+    /// Whether every kind was done that can be.
+    pub(super) fn has_all(&self, fsync: Fsync) -> bool {
+        fitting(fsync).all(|(kind, _)| self.counts.contains_key(&kind))
+    }
+}
+
+fn fitting(fsync: Fsync) -> impl Iterator<Item = (Disturbance, u32)> {
+    let fits = move |kind: Disturbance| kind != PowerCut || fsync == Fsync::Everysec;
+    WEIGHTS.into_iter().filter(move |(kind, _)| fits(*kind))
+}
+
 /// The next disturbance. Those that were not done yet come first, so that a short run has all.
 pub(super) fn draw(rng: &mut impl Rng, fsync: Fsync, log: &Log) -> Disturbance {
-    let fits = |kind: Disturbance| kind != PowerCut || fsync == Fsync::Everysec;
-    let all: Vec<_> = WEIGHTS
-        .into_iter()
-        .filter(|(kind, _)| fits(*kind))
-        .collect();
+    let all: Vec<_> = fitting(fsync).collect();
     let fresh: Vec<_> = all
         .iter()
         .copied()

@@ -30,7 +30,7 @@ use crate::command::api::stopped;
 use crate::config::{Format, Log};
 use crate::exit::{self, Exit};
 use crate::telemetry;
-use crate::view::out;
+use crate::view::{note, out};
 use phase::Plan;
 use report::Report;
 
@@ -53,7 +53,7 @@ async fn break_things(args: &Chaos) -> Result<(), Exit> {
         format: Format::Auto,
     });
     let seed = args.seed.unwrap_or_else(rand::random);
-    eprintln!("lovage: chaos --seed {seed}");
+    note::say(format_args!("chaos --seed {seed}"));
     let stop = CancellationToken::new();
     let _interrupt = AbortOnDropHandle::new(tokio::spawn({
         let stop = stop.clone();

@@ -94,7 +94,8 @@ async fn play(args: &Chaos, plan: &Plan, pair: &mut Pair, crew: &mut Crew) -> Re
     Ok(phase)
 }
 
-/// One disturbance after the other until the time is over.
+/// One disturbance after the other until the time is over and each kind was done:
+/// a busy machine does few in a short time.
 async fn disturb(plan: &Plan, pair: &mut Pair, crew: &mut Crew) -> Result<Log, Exit> {
     let mut rng = StdRng::seed_from_u64(plan.seed);
     let mut log = Log::default();
@@ -103,7 +104,7 @@ async fn disturb(plan: &Plan, pair: &mut Pair, crew: &mut Crew) -> Result<Log, E
         let gap = sleep(Duration::from_millis(rng.random_range(GAP_MS)));
         tokio::select! {
             () = gap => {}
-            () = sleep_until(end) => return Ok(log),
+            () = sleep_until(end), if log.has_all(plan.fsync) => return Ok(log),
         }
         crew.wake_due();
         let kind = disturbance::draw(&mut rng, plan.fsync, &log);

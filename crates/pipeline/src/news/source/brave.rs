@@ -51,7 +51,7 @@ async fn search(service: &Service, query: &Query) -> Result<Finds, SearchError> 
     ];
     let request = Request {
         secrets: vec![("x-subscription-token", service.key(0))],
-        ..Request::get(service.url("res/v1/news/search", &pairs), Want::Answer)
+        ..service.get("res/v1/news/search", &pairs, Want::Answer)
     };
     let answer = service.json(request, query).await?;
     if answer.get("results").is_none() && answer.is_object() {

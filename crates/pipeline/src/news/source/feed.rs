@@ -13,7 +13,7 @@ use url::Url;
 
 use super::listing::Listing;
 use super::service::retry_after;
-use super::text::plain;
+use super::text::{headline, name, plain};
 use super::{Finds, Hit, NewsSource, Query, SearchError, Trial};
 use crate::net::{Fetch, Page, Request, Validators, Want};
 use crate::news::date;
@@ -48,7 +48,8 @@ struct Version {
 }
 
 impl FeedSource {
-    /// A source over the feed at `url`, named by its host and path.
+    /// A source over the feed at `url`, which the operator has set, named by
+    /// its host and path. What its entries link to, strangers have written.
     pub fn new(url: Url, fetch: Arc<dyn Fetch>) -> Self {
         let name = format!("{}{}", url.host_str().unwrap_or_default(), url.path());
         Self {
@@ -97,7 +98,7 @@ impl FeedSource {
             known: known
                 .map(|version| version.called.clone())
                 .unwrap_or_default(),
-            ..Request::get(self.url.clone(), Want::Feed)
+            ..Request::of_operator(self.url.clone(), Want::Feed)
         };
         self.fetch.send(&request).await.map_err(SearchError::Fetch)
     }
@@ -191,7 +192,7 @@ fn hit(entry: Entry, base: &Url, via: &str) -> Option<Hit> {
     if !matches!(url.scheme(), "http" | "https") {
         return None;
     }
-    let title = plain(&entry.title?.content)?;
+    let title = headline(&entry.title?.content)?;
     let summary = entry.summary.map(|text| text.content);
     let body = || entry.content.and_then(|content| content.body);
     let snippet = summary.or_else(body).and_then(|text| plain(&text));
@@ -200,7 +201,7 @@ fn hit(entry: Entry, base: &Url, via: &str) -> Option<Hit> {
         url,
         title,
         snippet,
-        site: entry.source,
+        site: entry.source.as_deref().and_then(name),
         published: entry.published.or(entry.updated).and_then(published),
         lang: lang.to_owned(),
         via: via.to_owned(),

@@ -7,7 +7,7 @@ use serde::Deserialize;
 use super::service::{Found, Service, SourceSpec, entries};
 use super::text::cut;
 use super::{Finds, Query, SearchError};
-use crate::net::{Request, Want};
+use crate::net::Want;
 
 /// Characters of a query that it takes.
 const QUERY_CHARS_MAX: usize = 250;
@@ -47,8 +47,8 @@ async fn search(service: &Service, query: &Query) -> Result<Finds, SearchError> 
         ("timespan", &timespan),
         ("sort", "DateDesc"),
     ];
-    let url = service.url("api/v2/doc/doc", &pairs);
-    let answer = service.json(Request::get(url, Want::Answer), query).await?;
+    let request = service.get("api/v2/doc/doc", &pairs, Want::Answer);
+    let answer = service.json(request, query).await?;
     if answer.get("articles").is_none() && answer.is_object() {
         return Ok(Finds::default());
     }

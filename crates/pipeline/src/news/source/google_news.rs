@@ -5,9 +5,9 @@ use quick_xml::events::{BytesStart, Event};
 use quick_xml::reader::Reader;
 
 use super::service::{Service, SourceSpec};
-use super::text::plain;
+use super::text::{headline, name};
 use super::{Finds, Lead, Query, SearchError};
-use crate::net::{Request, Want};
+use crate::net::Want;
 use crate::news::limits::FEED_ENTRIES_MAX;
 use crate::news::published;
 use crate::news::token::is_korean;
@@ -39,8 +39,8 @@ async fn search(service: &Service, query: &Query) -> Result<Finds, SearchError> 
         ("gl", country),
         ("ceid", edition),
     ];
-    let url = service.url("rss/search", &pairs);
-    let page = service.ask(Request::get(url, Want::Feed), query).await?;
+    let request = service.get("rss/search", &pairs, Want::Feed);
+    let page = service.ask(request, query).await?;
     let now = query.now;
     let leads = tokio::task::spawn_blocking(move || {
         let items = items(&page.body)?;
@@ -89,7 +89,7 @@ fn items(body: &[u8]) -> Result<Vec<Item>, SearchError> {
             }
             Event::Text(text) => push(&mut open, &field, &text),
             Event::CData(text) => push(&mut open, &field, &text),
-            // Left as written: `plain` reads them with the markup of the text.
+            // Left as written: `headline` reads them with the markup of the text.
             Event::GeneralRef(name) => push(&mut open, &field, &format!("&{};", &*name)),
             Event::End(tag) if tag.name().as_ref() == "item" => items.extend(open.take()),
             Event::End(_) => field.clear(),
@@ -125,8 +125,8 @@ fn push(open: &mut Option<Item>, field: &str, text: &str) {
 
 /// The headline without the name of the site that Google puts behind it.
 fn lead(item: Item, now: jiff::Timestamp) -> Option<Lead> {
-    let title = plain(&item.title)?;
-    let site = plain(&item.source).unwrap_or_default();
+    let title = headline(&item.title)?;
+    let site = name(&item.source).unwrap_or_default();
     let title = match title.strip_suffix(&site).map(str::trim_end) {
         Some(rest) if !site.is_empty() => rest.strip_suffix('-').unwrap_or(rest).trim_end(),
         _ => &title,

@@ -4,7 +4,7 @@ use serde::Deserialize;
 
 use super::service::{Found, Service, SourceSpec, entries};
 use super::{Finds, Query, SearchError};
-use crate::net::{Request, Want};
+use crate::net::Want;
 
 pub(super) static SPEC: SourceSpec = SourceSpec {
     gives: "pages that were discussed there, English",
@@ -31,8 +31,8 @@ async fn search(service: &Service, query: &Query) -> Result<Finds, SearchError> 
         ("numericFilters", &after),
         ("hitsPerPage", "30"),
     ];
-    let url = service.url("api/v1/search_by_date", &pairs);
-    let answer = service.json(Request::get(url, Want::Answer), query).await?;
+    let request = service.get("api/v1/search_by_date", &pairs, Want::Answer);
+    let answer = service.json(request, query).await?;
     let stories: Vec<Story> = entries(&answer, "hits")?;
     let found = |story: &Story| {
         let found = Found {

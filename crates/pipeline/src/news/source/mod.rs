@@ -18,6 +18,7 @@ mod wikipedia;
 
 pub use feed::FeedSource;
 pub use service::{Service, Settings, SourceSpec};
+pub use turns::Turns;
 
 use async_trait::async_trait;
 use jiff::{SignedDuration, Timestamp};
@@ -28,6 +29,7 @@ use super::limits::HITS_MAX;
 use super::published::Published;
 use super::token::is_korean;
 use crate::net::FetchError;
+use crate::net::limits::URL_BYTES_MAX;
 use crate::script::types::{Domains, PlannedQuery, Since};
 
 /// Every search service that there is. Feeds are sources too, one each.
@@ -159,12 +161,14 @@ impl Query {
         self.since.hours().div_ceil(24)
     }
 
-    /// Whether a page may be found: not too old, as far as its source knows,
-    /// and on a site that may be read.
+    /// Whether a page may be found: not too old, as far as its source knows, on
+    /// a site that may be read, and at an address that can be asked for.
     fn admits(&self, hit: &Hit) -> bool {
         let host = hit.url.host_str().unwrap_or_default();
         let recent = |published: Published| published.latest() >= self.oldest();
-        (!self.ages || hit.published.is_none_or(recent)) && may_be_read(&self.domains, host)
+        (!self.ages || hit.published.is_none_or(recent))
+            && may_be_read(&self.domains, host)
+            && hit.url.as_str().len() <= URL_BYTES_MAX
     }
 }
 

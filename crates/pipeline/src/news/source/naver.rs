@@ -40,7 +40,7 @@ async fn search(service: &Service, query: &Query) -> Result<Finds, SearchError> 
             ("x-naver-client-id", service.key(0)),
             ("x-naver-client-secret", service.key(1)),
         ],
-        ..Request::get(service.url("v1/search/news.json", &pairs), Want::Answer)
+        ..service.get("v1/search/news.json", &pairs, Want::Answer)
     };
     let answer = service.json(request, query).await?;
     let items: Vec<Item> = entries(&answer, "items")?;

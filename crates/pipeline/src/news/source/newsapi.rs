@@ -48,7 +48,7 @@ async fn search(service: &Service, query: &Query) -> Result<Finds, SearchError> 
     pairs.retain(|(_, value)| !value.is_empty());
     let request = Request {
         secrets: vec![("x-api-key", service.key(0))],
-        ..Request::get(service.url("v2/everything", &pairs), Want::Answer)
+        ..service.get("v2/everything", &pairs, Want::Answer)
     };
     let answer = service.json(request, query).await?;
     if answer["status"] == "error" {

@@ -5,7 +5,7 @@ use serde_json::Value;
 
 use super::service::{Found, Service, SourceSpec, entries};
 use super::{Finds, Query, SearchError};
-use crate::net::{Request, Want};
+use crate::net::Want;
 
 pub(super) static SPEC: SourceSpec = SourceSpec {
     gives: "what your own SearXNG finds at the engines it asks",
@@ -37,7 +37,7 @@ async fn search(service: &Service, query: &Query) -> Result<Finds, SearchError> 
         ("language", &query.lang),
         ("time_range", range),
     ];
-    let request = Request::get(service.url("search", &pairs), Want::Answer);
+    let request = service.get("search", &pairs, Want::Answer);
     let answer = service.json(request, query).await.map_err(explained)?;
     let items: Vec<Item> = entries(&answer, "results")?;
     let silent = silent_engines(&answer);

@@ -42,7 +42,7 @@ async fn search(service: &Service, query: &Query) -> Result<Finds, SearchError> 
     let request = Request {
         secrets: vec![("x-api-key", service.key(0))],
         json: Some(body.to_string().into()),
-        ..Request::get(service.url("news", &[]), Want::Answer)
+        ..service.get("news", &[], Want::Answer)
     };
     let answer = service.json(request, query).await?;
     let items: Vec<Item> = entries(&answer, "news")?;

@@ -12,7 +12,7 @@ use tokio::sync::Mutex;
 use tokio::time::Instant;
 use url::Url;
 
-use super::text::{complaint, plain};
+use super::text::{complaint, headline, name, plain};
 use super::turns::Turns;
 use super::{Finds, Hit, NewsSource, Query, SearchError};
 use crate::net::{Fetch, Page, Request, Want};
@@ -35,7 +35,7 @@ pub struct SourceSpec {
     pub address: &'static str,
     /// The languages of its pages.
     pub langs: &'static [&'static str],
-    /// Time between two requests of one process.
+    /// Time between two requests, where they share their [`Turns`].
     pub pause: Duration,
     /// How many queries of one job it takes.
     pub queries_max: usize,
@@ -79,7 +79,7 @@ pub struct Service {
     spec: &'static SourceSpec,
     settings: Settings,
     fetch: Arc<dyn Fetch>,
-    turns: Turns,
+    turns: Arc<Turns>,
     /// Held while it is asked, where answers are kept: the other queries wait
     /// for the same answer.
     kept: Mutex<Vec<Kept>>,
@@ -92,10 +92,16 @@ struct Kept {
 }
 
 impl Service {
-    /// A service as it is set up. `settings` has a key for each that it needs.
-    pub fn new(spec: &'static SourceSpec, settings: Settings, fetch: Arc<dyn Fetch>) -> Self {
+    /// A service as it is set up. `settings` has a key for each that it needs;
+    /// `turns` are those of everybody who asks it.
+    pub fn new(
+        spec: &'static SourceSpec,
+        settings: Settings,
+        fetch: Arc<dyn Fetch>,
+        turns: Arc<Turns>,
+    ) -> Self {
         Self {
-            turns: Turns::new(spec.pause),
+            turns,
             spec,
             settings,
             fetch,
@@ -103,14 +109,14 @@ impl Service {
         }
     }
 
-    /// An address of the service.
-    pub(super) fn url(&self, path: &str, query: &[(&str, &str)]) -> Url {
+    /// A GET of an address of the service.
+    pub(super) fn get(&self, path: &str, query: &[(&str, &str)], want: Want) -> Request {
         let mut url = self.settings.address.clone();
         if let Ok(mut segments) = url.path_segments_mut() {
             segments.pop_if_empty().extend(path.split('/'));
         }
         url.query_pairs_mut().extend_pairs(query);
-        url
+        Request::of_operator(url, want)
     }
 
     /// The key at a place of [`SourceSpec::keys`].
@@ -137,15 +143,15 @@ impl Service {
     /// The same, or the answer of a while ago.
     pub(super) async fn json_kept(
         &self,
-        url: Url,
+        request: Request,
         query: &Query,
     ) -> Result<Arc<Value>, SearchError> {
+        let url = request.url.clone();
         let mut kept = self.kept.lock().await;
         let known = kept.iter().find(|one| one.url == url);
         if let Some(known) = known.filter(|one| Instant::now() < one.until) {
             return Ok(Arc::clone(&known.answer));
         }
-        let request = Request::get(url.clone(), Want::Answer);
         let answer = Arc::new(self.json(request, query).await?);
         kept.retain(|one| one.url != url && Instant::now() < one.until);
         if kept.len() == ANSWERS_KEPT {
@@ -192,12 +198,12 @@ impl Service {
         if !matches!(url.scheme(), "http" | "https") {
             return None;
         }
-        let title = plain(found.title?)?;
+        let title = headline(found.title?)?;
         let korean = is_korean(&title);
         let parse = |text| published::parse(text, query.now, korean);
         Some(Hit {
             snippet: found.snippet.and_then(plain),
-            site: found.site.and_then(plain),
+            site: found.site.and_then(name),
             published: found.published.and_then(parse),
             lang: if korean { "ko" } else { "en" }.to_owned(),
             via: self.spec.name.to_owned(),

@@ -46,7 +46,7 @@ async fn search(service: &Service, query: &Query) -> Result<Finds, SearchError> 
     let request = Request {
         secrets: vec![("authorization", Secret::new(bearer))],
         json: Some(body.to_string().into()),
-        ..Request::get(service.url("search", &[]), Want::Answer)
+        ..service.get("search", &[], Want::Answer)
     };
     let answer = service.json(request, query).await?;
     let items: Vec<Item> = entries(&answer, "results")?;

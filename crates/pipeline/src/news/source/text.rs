@@ -2,20 +2,34 @@
 
 use dom_query::Document;
 
-use crate::news::article::squeezed;
+use crate::news::article::{begin, squeezed};
+use crate::news::limits::{NAME_CHARS_MAX, SUMMARY_TAGS_MAX, TITLE_CHARS_MAX};
+use crate::news::markup;
 use crate::secret::Secret;
 
 /// Characters of a service's complaint that are told on.
 const COMPLAINT_CHARS_MAX: usize = 160;
 
 /// Text without markup; services escape it once more than they should. Tags
-/// are removed without a blank in their place: they stand inside words.
+/// are removed without a blank in their place: they stand inside words. `None`
+/// when nothing is left, or it was built to exhaust a parser.
 pub(super) fn plain(text: &str) -> Option<String> {
     if text.contains(['<', '&']) {
+        markup::check(text, SUMMARY_TAGS_MAX).ok()?;
         squeezed(&Document::fragment(text).text())
     } else {
         squeezed(text)
     }
+}
+
+/// A headline without markup, as much of it as is kept.
+pub(super) fn headline(text: &str) -> Option<String> {
+    Some(begin(&plain(text)?, TITLE_CHARS_MAX))
+}
+
+/// The name of a site, the same way.
+pub(super) fn name(text: &str) -> Option<String> {
+    Some(begin(&plain(text)?, NAME_CHARS_MAX))
 }
 
 /// What a service complains of, in one line, without our keys: some services
@@ -74,6 +88,7 @@ mod tests {
         ] {
             assert_eq!(plain(text).as_deref(), expected, "{text}");
         }
+        assert_eq!(plain(&"<b>x".repeat(SUMMARY_TAGS_MAX + 1)), None);
     }
 
     #[test]

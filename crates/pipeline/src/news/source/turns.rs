@@ -1,5 +1,5 @@
-//! A service's turns in this process: a pause between two requests, and none
-//! at all while it has asked to be left alone.
+//! A service's turns: a pause between two requests, and none at all while it
+//! has asked to be left alone.
 
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
@@ -9,7 +9,9 @@ use tokio::time::{Instant, sleep_until};
 use super::SearchError;
 use crate::news::limits::{SERVICE_OFF_MAX, TURN_WAIT_MAX};
 
-pub(super) struct Turns {
+/// The turns of everybody who asks one service. A process has one per service,
+/// whatever doors it is asked through: the service sees them together.
+pub struct Turns {
     pause: Duration,
     state: Mutex<State>,
 }
@@ -21,7 +23,8 @@ struct State {
 }
 
 impl Turns {
-    pub(super) fn new(pause: Duration) -> Self {
+    /// Turns that are a `pause` apart.
+    pub fn new(pause: Duration) -> Self {
         let state = State {
             next: Instant::now(),
             off_until: None,

@@ -13,6 +13,9 @@ use serde_json::Value;
 use super::listing::Listing;
 use super::service::{Found, Service, SourceSpec};
 use super::{Finds, Hit, Query, SearchError};
+use crate::net::Want;
+use crate::news::limits::TAGS_MAX;
+use crate::news::markup;
 
 /// Days that are read, newest first; each is a request.
 const DAYS_MAX: i32 = 7;
@@ -68,9 +71,8 @@ async fn page(
         ("format", "json"),
         ("formatversion", "2"),
     ];
-    let answer = service
-        .json_kept(service.url("w/api.php", &pairs), query)
-        .await?;
+    let request = service.get("w/api.php", &pairs, Want::Answer);
+    let answer = service.json_kept(request, query).await?;
     match answer["error"]["code"].as_str() {
         Some("missingtitle") => Ok(None),
         Some(code) => Err(SearchError::Complaint(service.complaint(code))),
@@ -89,6 +91,9 @@ struct Event {
 /// A sentence and the reports that it ends with: `… (Reuters) (AP)`.
 fn events(page: &Value, day: Date) -> Vec<Event> {
     let html = page["parse"]["text"].as_str().unwrap_or_default();
+    if markup::check(html, TAGS_MAX).is_err() {
+        return Vec::new();
+    }
     let doc = Document::fragment(html);
     let items = doc.select("li");
     let leaves = items.iter().filter(|item| item.select("li").is_empty());
