@@ -94,7 +94,9 @@ fn value_error() -> String {
 impl Handler for Fail {
     async fn run(&self, context: Context) -> Result<Payload, Failure> {
         let Failing { message, kind } = context.input()?;
-        let message = message.as_str().map_or_else(|| message.to_string(), str::to_owned);
+        let message = message
+            .as_str()
+            .map_or_else(|| message.to_string(), str::to_owned);
         Err(Failure::give_up(&kind, message))
     }
 }
@@ -225,7 +227,10 @@ fn tasks() -> BTreeMap<String, Mapping> {
 fn catalog() -> Catalog {
     let spec = |mapping: Mapping| KindSpec {
         attempts_max: ATTEMPTS_MAX,
-        ..KindSpec::new(mapping.kind.parse::<Kind>().unwrap(), "a task of the acceptance suite")
+        ..KindSpec::new(
+            mapping.kind.parse::<Kind>().unwrap(),
+            "a task of the acceptance suite",
+        )
     };
     Catalog::new(tasks().into_values().map(spec))
 }
@@ -246,7 +251,10 @@ fn config() -> CeleryConfig {
     let broker = text("REDIS_URL", "redis://127.0.0.1:7301/0");
     CeleryConfig {
         result_backend: text("RESULT_URL", &broker),
-        queues: text("CELERY_QUEUE", "celery").split(',').map(str::to_owned).collect(),
+        queues: text("CELERY_QUEUE", "celery")
+            .split(',')
+            .map(str::to_owned)
+            .collect(),
         tasks: tasks(),
         name: text("WORKER_NAME", "lovage@acceptance"),
         concurrency: SLOTS,
@@ -265,7 +273,11 @@ fn config() -> CeleryConfig {
 #[tokio::main]
 async fn main() {
     let config = config();
-    let queues = config.queues.iter().map(|name| name.parse().unwrap()).collect();
+    let queues = config
+        .queues
+        .iter()
+        .map(|name| name.parse().unwrap())
+        .collect();
     let store = RedisConfig::new(text("STORE_URL", &config.broker_url));
     let broker = Arc::new(RedisBroker::connect(store).await.unwrap());
     let clock = Arc::new(SystemClock);
@@ -275,9 +287,11 @@ async fn main() {
     let mut terminated = signal(SignalKind::terminate()).unwrap();
     let work = worker.run(stop.clone().cancelled_owned());
     let bridged = bridge.run(stop.clone().cancelled_owned());
-    let both = async { tokio::try_join!(async { work.await.map_err(|e| e.to_string()) }, async {
-        bridged.await.map_err(|e| e.to_string())
-    }) };
+    let both = async {
+        tokio::try_join!(async { work.await.map_err(|e| e.to_string()) }, async {
+            bridged.await.map_err(|e| e.to_string())
+        })
+    };
     tokio::pin!(both);
     tokio::select! {
         ended = &mut both => panic!("a part ended by itself: {ended:?}"),

@@ -24,7 +24,9 @@ fn worker() -> PathBuf {
 }
 
 fn producer(version: &str) -> Option<PathBuf> {
-    let python = Path::new(&std::env::var_os(SWITCH)?).join(version).join("bin/python");
+    let python = Path::new(&std::env::var_os(SWITCH)?)
+        .join(version)
+        .join("bin/python");
     python.exists().then_some(python)
 }
 
@@ -44,20 +46,36 @@ impl Bridged {
             ("VISIBILITY_TIMEOUT", "60".to_owned()),
             ("RESTORE_WAIT", "15".to_owned()),
         ];
-        all.extend(knobs.iter().map(|&(name, value)| (name, value.replace("{url}", &url))));
+        all.extend(
+            knobs
+                .iter()
+                .map(|&(name, value)| (name, value.replace("{url}", &url))),
+        );
         let worker = Command::new(worker())
             .envs(all.iter().cloned())
             .env("STORE_URL", format!("{url}/9"))
             .kill_on_drop(true)
             .spawn()
             .unwrap();
-        Self { redis, _worker: worker, knobs: all }
+        Self {
+            redis,
+            _worker: worker,
+            knobs: all,
+        }
     }
 
     /// Runs the suite with the producers of `python`.
     async fn suite(&self, python: &Path, args: &[&str]) {
         let output = Command::new(python)
-            .args(["-m", "pytest", "-q", "--timeout=120", "-p", "no:cacheprovider", "-rs"])
+            .args([
+                "-m",
+                "pytest",
+                "-q",
+                "--timeout=120",
+                "-p",
+                "no:cacheprovider",
+                "-rs",
+            ])
             .arg("test_celery_compat.py")
             .args(args)
             .current_dir(root().join("celery"))

@@ -39,6 +39,8 @@ const COMMANDS: &[&str] = &[
     "sources check",
     "cache",
     "cache stats",
+    "celery",
+    "celery check",
     "bench",
     "chaos",
     "config",

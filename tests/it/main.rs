@@ -9,8 +9,8 @@
 
 mod audit;
 mod cache;
-mod celery;
 mod calls;
+mod celery;
 mod chaos;
 mod cli;
 mod crash;

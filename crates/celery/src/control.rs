@@ -105,7 +105,10 @@ async fn hear(parts: &Parts, raw: &[u8]) {
             }
         }
         Ok(_) => {}
-        Err(reason) => tracing::warn!(reason, "a command of Celery's remote control cannot be read"),
+        Err(reason) => tracing::warn!(
+            reason,
+            "a command of Celery's remote control cannot be read"
+        ),
     }
 }
 
@@ -136,14 +139,21 @@ async fn carry_out(parts: &Parts, command: &Command) -> Answer {
 
 impl Command {
     fn arguments<'a, T: Deserialize<'a>>(&'a self) -> Result<T, Answer> {
-        let arguments = self.arguments.as_ref().filter(|given| given.as_str() != "null");
+        let arguments = self
+            .arguments
+            .as_ref()
+            .filter(|given| given.as_str() != "null");
         let text = arguments.map_or("{}", Payload::as_str);
         serde_json::from_str(text).map_err(|wrong| error(&format!("{}: {wrong}", self.method)))
     }
 }
 
 fn switched(parts: &Parts, on: bool) -> Answer {
-    let already = if parts.events.switch(on) { "" } else { "already " };
+    let already = if parts.events.switch(on) {
+        ""
+    } else {
+        "already "
+    };
     let state = if on { "enabled" } else { "disabled" };
     ok(&format!("task events {already}{state}"))
 }
@@ -184,7 +194,12 @@ fn error(text: &str) -> Answer {
     of(&json!({ "error": text }))
 }
 
-async fn reply(parts: &Parts, command: &Command, to: &ReplyTo, answer: &Payload) -> RedisResult<()> {
+async fn reply(
+    parts: &Parts,
+    command: &Command,
+    to: &ReplyTo,
+    answer: &Payload,
+) -> RedisResult<()> {
     let (transport, name) = (&parts.canvas.transport, parts.config.name.as_str());
     let keys = transport.keys();
     let mut ask = redis::pipe();
@@ -200,9 +215,16 @@ async fn reply(parts: &Parts, command: &Command, to: &ReplyTo, answer: &Payload)
         correlation_id: None,
         reply_to: None,
     };
-    let message = seal(body.as_str(), &headers.expect("headers were made"), &address);
+    let message = seal(
+        body.as_str(),
+        &headers.expect("headers were made"),
+        &address,
+    );
     let mut send = redis::pipe();
-    for queue in members.iter().filter_map(|member| keys.bound(member, &to.routing_key)) {
+    for queue in members
+        .iter()
+        .filter_map(|member| keys.bound(member, &to.routing_key))
+    {
         let list = keys.queue(queue, 0);
         send.lpush(&list, &message).ignore();
         send.pexpire(&list, REPLY_MS).ignore();

@@ -47,7 +47,8 @@ impl Events {
     /// The clock after a message of someone whose clock was `other`.
     pub(crate) fn heard(&self, other: u64) {
         // A stranger's clock may be anything; one at the end of numbers would stop ours.
-        self.clock.fetch_max(other.min(u64::MAX >> 1), Ordering::Relaxed);
+        self.clock
+            .fetch_max(other.min(u64::MAX >> 1), Ordering::Relaxed);
         self.tick();
     }
 
@@ -119,14 +120,21 @@ fn told(task: &Task, what: &What) -> (&'static str, Value) {
             }),
         ),
         What::Failed(exception) | What::Retried(exception) => (
-            if matches!(what, What::Failed(_)) { "task-failed" } else { "task-retried" },
+            if matches!(what, What::Failed(_)) {
+                "task-failed"
+            } else {
+                "task-retried"
+            },
             json!({
                 "uuid": uuid,
                 "exception": exception.repr(),
                 "traceback": exception.traceback(),
             }),
         ),
-        What::Revoked { terminated, expired } => (
+        What::Revoked {
+            terminated,
+            expired,
+        } => (
             "task-revoked",
             json!({
                 "uuid": uuid,
@@ -168,7 +176,9 @@ async fn publish(parts: &Parts, kind: &str, fields: Value) {
     let headers = headers.expect("a name has a JSON form");
     let message = seal(&event.to_string(), &headers, &address);
     let mut publish = redis::pipe();
-    publish.publish(transport.keys().events(&routing_key), message).ignore();
+    publish
+        .publish(transport.keys().events(&routing_key), message)
+        .ignore();
     if let Err(error) = transport.link.send::<()>(&publish).await {
         tracing::debug!(%error, kind, "an event of Celery is lost");
     }

@@ -75,7 +75,9 @@ impl Open {
     pub(crate) fn running(&self) -> usize {
         let state = self.lock();
         let opened = state.entries.values().flatten();
-        opened.filter(|opened| matches!(opened.stage, Stage::Running(_))).count()
+        opened
+            .filter(|opened| matches!(opened.stage, Stage::Running(_)))
+            .count()
     }
 
     /// Of how many tasks this process saw the end, by their names.

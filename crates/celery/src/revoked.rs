@@ -97,7 +97,10 @@ impl Revoked {
         let mut ask = redis::pipe();
         ask.zrevrange(&self.key, 0, SHOWN_MAX - 1);
         let (members,): (Vec<String>,) = self.link.send(&ask).await?;
-        Ok(members.into_iter().filter(|one| !one.starts_with('\0')).collect())
+        Ok(members
+            .into_iter()
+            .filter(|one| !one.starts_with('\0'))
+            .collect())
     }
 
     /// Times up to this one, in ms, no longer count.

@@ -278,12 +278,23 @@ pub(crate) fn bridge(settings: &Settings, store: &Store) -> Result<Option<Bridge
         return Ok(None);
     };
     let kinds = kinds();
-    let stray = config.tasks.iter().find(|(_, mapping)| kinds.get(&mapping.kind).is_none());
+    let stray = config
+        .tasks
+        .iter()
+        .find(|(_, mapping)| kinds.get(&mapping.kind).is_none());
     if let Some((task, mapping)) = stray {
-        let message = format!("celery.tasks: {task} is mapped to {}, which is no kind: see lovage kinds", mapping.kind);
+        let message = format!(
+            "celery.tasks: {task} is mapped to {}, which is no kind: see lovage kinds",
+            mapping.kind
+        );
         return Err(Exit::new(exit::USAGE, message));
     }
-    Ok(Some(Bridge::new(config, store.broker.clone(), kinds.catalog(), clock())))
+    Ok(Some(Bridge::new(
+        config,
+        store.broker.clone(),
+        kinds.catalog(),
+        clock(),
+    )))
 }
 
 /// The API over a store.

@@ -47,7 +47,12 @@ pub(super) async fn answer(parts: &Parts, command: &Command) -> Answer {
         "registered" | "dump_tasks" => of(&parts.config.tasks.keys().collect::<Vec<_>>()),
         "query_task" => query(parts, command),
         "stats" => of(&stats(parts)),
-        "active_queues" => of(&parts.queues.names().iter().map(|name| queue(name)).collect::<Vec<_>>()),
+        "active_queues" => of(&parts
+            .queues
+            .names()
+            .iter()
+            .map(|name| queue(name))
+            .collect::<Vec<_>>()),
         "conf" | "dump_conf" => of(&settings(parts)),
         "clock" => of(&json!({ "clock": parts.events.tick() })),
         "report" => ok(concat!("lovage ", env!("CARGO_PKG_VERSION"))),
@@ -94,14 +99,18 @@ fn is_scheduled(parts: &Parts, opened: &Opened) -> bool {
 fn active(parts: &Parts) -> Answer {
     let tasks = parts.open.tasks();
     let running = tasks.iter().filter(|opened| is_running(opened));
-    of(&running.map(|opened| request(parts, opened)).collect::<Vec<_>>())
+    of(&running
+        .map(|opened| request(parts, opened))
+        .collect::<Vec<_>>())
 }
 
 fn reserved(parts: &Parts) -> Answer {
     let tasks = parts.open.tasks();
     let waits = |opened: &&Opened| !is_running(opened) && !is_scheduled(parts, opened);
     let waiting = tasks.iter().filter(waits);
-    of(&waiting.map(|opened| request(parts, opened)).collect::<Vec<_>>())
+    of(&waiting
+        .map(|opened| request(parts, opened))
+        .collect::<Vec<_>>())
 }
 
 fn scheduled(parts: &Parts) -> Answer {

@@ -75,7 +75,9 @@ pub(super) async fn by_stamps(parts: &Parts, command: &Command) -> Answer {
         Err(answer) => return answer,
     };
     let stamps = headers.iter();
-    let targets: Vec<Target> = stamps.flat_map(|(name, values)| Target::stamps(name, values)).collect();
+    let targets: Vec<Target> = stamps
+        .flat_map(|(name, values)| Target::stamps(name, values))
+        .collect();
     parts.celery.insist(|| parts.revoked.add(&targets)).await?;
     let is_meant = |task: &Task| Target::of(task).iter().any(|own| targets.contains(own));
     cancel_open(parts, is_meant, terminate == Some(true)).await;
@@ -97,7 +99,10 @@ async fn cancel_elsewhere(parts: &Parts, id: &str, stop: bool) -> Option<()> {
     let job = job::id(id);
     match parts.store.insist(|| parts.broker.get(&job)).await? {
         Some(Job { status, .. }) if status.is_final() => {}
-        Some(Job { status: Status::Running, .. }) if !stop => {}
+        Some(Job {
+            status: Status::Running,
+            ..
+        }) if !stop => {}
         Some(_) => {
             parts.store.insist(|| parts.broker.cancel(&job)).await;
         }
@@ -123,5 +128,9 @@ async fn say_revoked(parts: &Parts, id: &str) -> Option<()> {
         parent: None,
         extended: None,
     };
-    parts.results.insist(|| results.store(&meta)).await.map(drop)
+    parts
+        .results
+        .insist(|| results.store(&meta))
+        .await
+        .map(drop)
 }

@@ -52,7 +52,8 @@ pub(crate) async fn check(args: &CeleryCheck, settings: &Settings) -> Result<(),
         return Err(Exit::new(exit::USAGE, message));
     };
     let checked = lovage_celery::check(&config).await;
-    let checked = checked.map_err(|error| Exit::because("Celery's broker cannot be looked at", &error))?;
+    let checked =
+        checked.map_err(|error| Exit::because("Celery's broker cannot be looked at", &error))?;
     let report = report(checked);
     match args.output {
         Output::Json => out::json(&report),
@@ -61,13 +62,21 @@ pub(crate) async fn check(args: &CeleryCheck, settings: &Settings) -> Result<(),
 }
 
 fn report(checked: Checked) -> Report {
-    let queue = |CheckedQueue { name, taken, lengths }| Queue {
+    let queue = |CheckedQueue {
+                     name,
+                     taken,
+                     lengths,
+                 }| Queue {
         queue: name,
         taken,
         waiting: lengths.iter().map(|(_, length): &(u8, u64)| length).sum(),
         by_priority: lengths,
     };
-    let task = |CheckedTask { name, seen, kind }| Task { task: name, seen, kind };
+    let task = |CheckedTask { name, seen, kind }| Task {
+        task: name,
+        seen,
+        kind,
+    };
     Report {
         queues: checked.queues.into_iter().map(queue).collect(),
         tasks: checked.tasks.into_iter().map(task).collect(),
@@ -81,7 +90,9 @@ fn shown(report: &Report) -> String {
     let mut queues = table::table(&["QUEUE", "TAKEN", "WAITING", "BY PRIORITY"]);
     for queue in &report.queues {
         let lengths = queue.by_priority.iter().filter(|(_, length)| *length > 0);
-        let lengths: Vec<_> = lengths.map(|(step, length)| format!("{step}: {length}")).collect();
+        let lengths: Vec<_> = lengths
+            .map(|(step, length)| format!("{step}: {length}"))
+            .collect();
         queues.add_row([
             queue.queue.clone(),
             if queue.taken { "yes" } else { "no" }.to_owned(),
@@ -91,9 +102,19 @@ fn shown(report: &Report) -> String {
     }
     let mut tasks = table::table(&["TASK", "SEEN", "KIND"]);
     for task in &report.tasks {
-        let kind = task.kind.as_deref().unwrap_or("not mapped: would fail with NotRegistered");
+        let kind = task
+            .kind
+            .as_deref()
+            .unwrap_or("not mapped: would fail with NotRegistered");
         tasks.add_row([&task.task, &task.seen.to_string(), kind]);
     }
-    let Report { unreadable, held, dead, .. } = report;
-    format!("{queues}\n\n{tasks}\n{unreadable} seen that are no tasks, {held} held by workers of lovage, {dead} in lovage.dead")
+    let Report {
+        unreadable,
+        held,
+        dead,
+        ..
+    } = report;
+    format!(
+        "{queues}\n\n{tasks}\n{unreadable} seen that are no tasks, {held} held by workers of lovage, {dead} in lovage.dead"
+    )
 }

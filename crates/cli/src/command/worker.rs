@@ -66,7 +66,12 @@ pub(crate) fn ended(task: Result<Result<(), WorkerError>, JoinError>) -> Result<
 /// The queues of the settings, as names; those of the bridge too.
 pub(crate) fn queues(settings: &Settings) -> Result<Vec<QueueName>, Exit> {
     let bridged = settings.celery.bridge(1).map(|config| config.queues);
-    let names = settings.worker.queues.iter().cloned().chain(bridged.into_iter().flatten());
+    let names = settings
+        .worker
+        .queues
+        .iter()
+        .cloned()
+        .chain(bridged.into_iter().flatten());
     let names: BTreeSet<String> = names.collect();
     let names = names.iter().map(|name| name.parse());
     names

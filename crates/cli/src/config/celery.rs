@@ -81,7 +81,9 @@ fn is_redis(text: &str) -> bool {
 
 /// The name of this machine, as far as it can be learnt without asking the network.
 fn host() -> String {
-    let named = std::env::var("HOSTNAME").ok().filter(|name| !name.is_empty());
+    let named = std::env::var("HOSTNAME")
+        .ok()
+        .filter(|name| !name.is_empty());
     let named = named.or_else(|| std::fs::read_to_string("/etc/hostname").ok());
     named.map_or_else(|| "localhost".to_owned(), |name| name.trim().to_owned())
 }
@@ -105,9 +107,12 @@ fn priority_steps(from: &Layers) -> Result<Vec<u8>, ConfigError> {
         .as_array()
         .and_then(|steps| steps.iter().map(step).collect());
     steps
-        .filter(|steps| steps.first() == Some(&0) && steps.is_sorted() && steps.iter().all(|&step| step <= 9))
+        .filter(|steps| {
+            steps.first() == Some(&0) && steps.is_sorted() && steps.iter().all(|&step| step <= 9)
+        })
         .ok_or_else(|| {
-            let expected = "a list of numbers that ascend from 0, to 9 at the most, such as [0, 3, 6, 9]";
+            let expected =
+                "a list of numbers that ascend from 0, to 9 at the most, such as [0, 3, 6, 9]";
             from.invalid("celery.priority_steps", expected)
         })
 }
@@ -117,19 +122,29 @@ const TASKS: &str = "a list such as [{ task = \"shop.tasks.write\", kind = \"scr
 
 fn tasks(from: &Layers) -> Result<BTreeMap<String, Mapping>, ConfigError> {
     let refused = || from.invalid("celery.tasks", TASKS);
-    let listed = from.entry("celery.tasks").value.as_array().ok_or_else(refused)?;
+    let listed = from
+        .entry("celery.tasks")
+        .value
+        .as_array()
+        .ok_or_else(refused)?;
     let mut tasks = BTreeMap::new();
     for task in listed {
         let (name, mapping) = task.as_table().and_then(mapping).ok_or_else(refused)?;
         if tasks.insert(name.clone(), mapping).is_some() {
-            return Err(from.invalid("celery.tasks", format!("each task once, {name:?} stands there twice")));
+            return Err(from.invalid(
+                "celery.tasks",
+                format!("each task once, {name:?} stands there twice"),
+            ));
         }
     }
     Ok(tasks)
 }
 
 fn mapping(task: &Table) -> Option<(String, Mapping)> {
-    if task.keys().any(|key| !["task", "kind", "args"].contains(&key.as_str())) {
+    if task
+        .keys()
+        .any(|key| !["task", "kind", "args"].contains(&key.as_str()))
+    {
         return None;
     }
     let text = |key| task.get(key).and_then(Value::as_str);
@@ -140,7 +155,11 @@ fn mapping(task: &Table) -> Option<(String, Mapping)> {
         Some(Value::String(call)) if call == "call" => Shape::Call,
         Some(names) => {
             let names = names.as_array()?.iter();
-            Shape::Named(names.map(|name| name.as_str().map(str::to_owned)).collect::<Option<_>>()?)
+            Shape::Named(
+                names
+                    .map(|name| name.as_str().map(str::to_owned))
+                    .collect::<Option<_>>()?,
+            )
         }
     };
     let kind = kind.to_owned();
@@ -157,7 +176,8 @@ mod tests {
 
     #[test]
     fn a_task_names_a_kind_and_how_its_arguments_are_called() {
-        let (name, mapping) = parsed("task = \"a.b\"\nkind = \"script.generate\"\nargs = [\"topic\"]").unwrap();
+        let (name, mapping) =
+            parsed("task = \"a.b\"\nkind = \"script.generate\"\nargs = [\"topic\"]").unwrap();
         assert_eq!(name, "a.b");
         assert_eq!(mapping.shape, Shape::Named(vec!["topic".to_owned()]));
         let (_, mapping) = parsed("task = \"a.b\"\nkind = \"k\"\nargs = \"call\"").unwrap();
