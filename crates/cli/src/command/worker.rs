@@ -42,7 +42,10 @@ pub(crate) async fn run(settings: Settings) -> Result<(), Exit> {
     let bridging = async {
         match bridge {
             Some(bridge) => bridge.run(stop.clone().cancelled_owned()).await,
-            None => Ok(stop.cancelled().await),
+            None => {
+                stop.cancelled().await;
+                Ok(())
+            }
         }
         .map_err(|error| Exit::because("the bridge to Celery ended", &error))
     };
