@@ -175,7 +175,7 @@ async fn jobs_go_on_while_their_slot_moves_to_another_master() {
     let broker = connect(RedisConfig::new(cluster.url())).await;
     let (mail, key) = (queue("mail"), "lovage:{mail}:k");
     let first = enqueue(&broker, &mail).await;
-    let traffic = Traffic::start(&broker, &mail);
+    let traffic = Traffic::start(&broker, &mail).await;
     let home = cluster.owner(key).await;
     for to in [(home + 1) % 3, home] {
         cluster.move_slot(key, to).await;

@@ -63,7 +63,7 @@ async fn jobs_go_on_through_a_failover_and_the_death_of_a_master() {
     };
     let (broker, films) = (connect(config).await, queue("films"));
     let first = enqueue(&broker, &films).await;
-    let traffic = Traffic::start(&broker, &films);
+    let traffic = Traffic::start(&broker, &films).await;
     group.fail_over().await;
     group.led_by(1).await;
     let between = enqueue(&broker, &films).await;

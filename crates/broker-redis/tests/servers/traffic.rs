@@ -8,6 +8,7 @@ use lovage_broker_redis::RedisBroker;
 use lovage_core::broker::Broker;
 use lovage_core::id::{JobId, QueueName};
 use lovage_core::status::Status;
+use tokio::sync::watch;
 use tokio::time::timeout;
 
 use crate::support::{LONG, enqueue, register, until_back, work_off};
@@ -20,8 +21,10 @@ pub(crate) struct Traffic {
 }
 
 impl Traffic {
-    pub(crate) fn start(broker: &Arc<RedisBroker>, queue: &QueueName) -> Self {
+    /// Begins, and returns once the first job is done.
+    pub(crate) async fn start(broker: &Arc<RedisBroker>, queue: &QueueName) -> Self {
         let stop = Arc::new(AtomicBool::new(false));
+        let (begun, mut begins) = watch::channel(false);
         let producer = {
             let (broker, queue, stop) = (broker.clone(), queue.clone(), stop.clone());
             tokio::spawn(async move {
@@ -39,10 +42,13 @@ impl Traffic {
                 let worker = register(&broker, &queue).await;
                 while !stop.load(Ordering::Relaxed) {
                     done.extend(work_off(&broker, &queue, worker).await);
+                    begun.send_replace(!done.is_empty());
                 }
                 done
             })
         };
+        let first = begins.wait_for(|begun| *begun);
+        timeout(LONG, first).await.unwrap().unwrap();
         Self {
             stop,
             producer,
