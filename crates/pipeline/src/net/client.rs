@@ -47,8 +47,7 @@ pub struct ClientSettings {
     pub contact: String,
     /// Hosts the operator runs, as exact `host:port`; they may be private. Only
     /// an address of [`Origin::Operator`] may be on them: no request of a job,
-    /// entry of a feed, page or redirect leads there, not from the host itself
-    /// either, as what a feed of the house lists is written by strangers.
+    /// page, redirect or entry of another host's feed leads there.
     pub trusted_hosts: Vec<String>,
     /// Requests in flight at once, at least 1.
     pub downloads: usize,

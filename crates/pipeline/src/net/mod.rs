@@ -95,10 +95,11 @@ impl Request {
 /// Who named an address, which decides whether it may be a private one.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Origin {
-    /// The operator, in the settings: on a trusted host it may be private.
+    /// The operator, in the settings, or a feed of theirs that names a page of its
+    /// own site: on a trusted host it may be private.
     Operator,
-    /// Anybody else: whoever asks for a job, the entry of a feed, a page, a
-    /// redirect. It is public or refused, whatever hosts are trusted.
+    /// Anybody else: whoever asks for a job, an entry that leads to another site,
+    /// a page, a redirect. It is public or refused, whatever hosts are trusted.
     Stranger,
 }
 

@@ -11,7 +11,7 @@ use url::Url;
 
 use super::host::{Hosts, Off};
 use super::limits::{HOSTS_MAX, ROBOTS_FAILURE_KEPT, ROBOTS_KEPT, ROBOTS_PATTERNS_MAX};
-use crate::net::{Fetch, FetchError, Want};
+use crate::net::{Fetch, FetchError, Origin, Request, Want};
 
 /// The name in robots.txt that addresses us.
 const AGENT: &str = "lovage";
@@ -57,9 +57,11 @@ impl Robots {
         fetch: &dyn Fetch,
         hosts: &Hosts,
         url: &Url,
+        origin: Origin,
     ) -> Result<Access, Off> {
-        let cell = self.cell(url);
-        let kept = cell.get_or_try_init(|| ask(fetch, hosts, url)).await?;
+        let cell = self.cell(url, origin);
+        let asked = cell.get_or_try_init(|| ask(fetch, hosts, url, origin));
+        let kept = asked.await?;
         let (closed, delay) = match &kept.rules {
             Rules::Open => (None, None),
             Rules::Unknown(why) => (Some(format!("robots.txt cannot be read: {why}")), None),
@@ -79,8 +81,9 @@ impl Robots {
 
     /// Where the rules of a host are kept: those that wait for one answer
     /// share it.
-    fn cell(&self, url: &Url) -> Arc<OnceCell<Kept>> {
-        let host = url.origin().ascii_serialization();
+    fn cell(&self, url: &Url, origin: Origin) -> Arc<OnceCell<Kept>> {
+        // What a stranger's address was refused, the operator's may be told.
+        let host = format!("{} {}", origin.as_str(), url.origin().ascii_serialization());
         let mut hosts = self.hosts.lock().unwrap_or_else(PoisonError::into_inner);
         if hosts.len() >= HOSTS_MAX && !hosts.contains_key(&host) {
             hosts.clear();
@@ -93,11 +96,15 @@ impl Robots {
     }
 }
 
-async fn ask(fetch: &dyn Fetch, hosts: &Hosts, url: &Url) -> Result<Kept, Off> {
+async fn ask(fetch: &dyn Fetch, hosts: &Hosts, url: &Url, origin: Origin) -> Result<Kept, Off> {
     let rules = match url.join("/robots.txt") {
         Ok(address) => {
             let _turn = hosts.turn(&address, None).await?;
-            rules(fetch, &address).await
+            let request = Request {
+                origin,
+                ..Request::get(address, Want::Robots)
+            };
+            rules(fetch, &request).await
         }
         Err(error) => Rules::Unknown(error.to_string()),
     };
@@ -111,8 +118,8 @@ async fn ask(fetch: &dyn Fetch, hosts: &Hosts, url: &Url) -> Result<Kept, Off> {
     })
 }
 
-async fn rules(fetch: &dyn Fetch, address: &Url) -> Rules {
-    match fetch.get(address, Want::Robots).await {
+async fn rules(fetch: &dyn Fetch, request: &Request) -> Rules {
+    match fetch.send(request).await {
         Ok(page) if (200..300).contains(&page.status) => {
             let read = tokio::task::spawn_blocking(move || read(&page.body));
             let read = read.await.unwrap_or_else(|error| Err(error.to_string()));
@@ -182,8 +189,14 @@ mod tests {
 
     async fn access(answer: Result<(u16, &'static str), FetchError>, path: &str) -> Access {
         let (site, hosts, robots) = (site(answer), Hosts::new(Duration::ZERO), Robots::default());
-        let first = robots.access(&site, &hosts, &url(path)).await.unwrap();
-        let again = robots.access(&site, &hosts, &url(path)).await.unwrap();
+        let first = robots
+            .access(&site, &hosts, &url(path), Origin::Stranger)
+            .await
+            .unwrap();
+        let again = robots
+            .access(&site, &hosts, &url(path), Origin::Stranger)
+            .await
+            .unwrap();
         assert_eq!(again, first);
         assert_eq!(site.asked.load(Ordering::SeqCst), 1, "asked once per host");
         first
@@ -206,7 +219,10 @@ mod tests {
                 (kept, 2),
             ] {
                 tokio::time::advance(begin + after - Instant::now()).await;
-                robots.access(&site, &hosts, &url("/")).await.unwrap();
+                robots
+                    .access(&site, &hosts, &url("/"), Origin::Stranger)
+                    .await
+                    .unwrap();
                 assert_eq!(
                     site.asked.load(Ordering::SeqCst),
                     asked,
@@ -223,11 +239,17 @@ mod tests {
         let site = site(Ok((404, "")));
         let begin = Instant::now();
         drop(hosts.turn(&url("/"), None).await);
-        robots.access(&site, &hosts, &url("/a")).await.unwrap();
+        robots
+            .access(&site, &hosts, &url("/a"), Origin::Stranger)
+            .await
+            .unwrap();
         assert_eq!(begin.elapsed(), gap);
         hosts.refused(&url("/"));
         let other = url("http://n.example:8080/");
-        assert_eq!(robots.access(&site, &hosts, &other).await, Err(Off));
+        assert_eq!(
+            robots.access(&site, &hosts, &other, Origin::Stranger).await,
+            Err(Off)
+        );
         assert_eq!(site.asked.load(Ordering::SeqCst), 1);
     }
 

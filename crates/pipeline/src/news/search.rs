@@ -1,6 +1,6 @@
 //! Asks every source every query at once, and merges what they find.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -13,6 +13,7 @@ use super::canon::canonical;
 use super::lead::{RankedLead, follow, headline_tokens, ranked};
 use super::limits::{QUERIES_AT_ONCE, SEARCH_TIMEOUT};
 use super::source::{Finds, Hit, Lead, NewsSource, Query, SearchError};
+use crate::net::Origin;
 use crate::script::types::{QueryReport, Warning};
 
 /// Damps the first ranks: reciprocal-rank fusion, `Σ 1 / (60 + rank)`
@@ -28,6 +29,9 @@ pub(crate) struct Candidate {
     pub(crate) hit: Option<Hit>,
     /// Whether the request names the page.
     pub(crate) seed: bool,
+    /// Whose word it is: the operator's for pages of the site of a feed of theirs
+    /// that the same feed names.
+    pub(crate) origin: Origin,
 }
 
 impl Candidate {
@@ -38,6 +42,7 @@ impl Candidate {
             canonical: canonical(url),
             hit: None,
             seed: true,
+            origin: Origin::Stranger,
         }
     }
 }
@@ -82,11 +87,28 @@ pub(crate) async fn search(
     if let Some(like) = queries.first() {
         lists.extend(follow(sources, &leads, &lists, like, deadline).await);
     }
+    let mut candidates = merge(&lists, &leads);
+    let own = own_pages(&answers, sources);
+    for candidate in &mut candidates {
+        if own.contains(&candidate.url) {
+            candidate.origin = Origin::Operator;
+        }
+    }
     Found {
         reports: reports(&answers, sources, queries),
         warnings: warnings(&answers, sources),
-        candidates: merge(&lists, &leads),
+        candidates,
     }
+}
+
+/// Pages that a source names on its own site.
+fn own_pages<'a>(answers: &'a [Answer], sources: &[Arc<dyn NewsSource>]) -> HashSet<&'a Url> {
+    let own = answers.iter().flat_map(|answer| {
+        let site = sources[answer.source].site();
+        let hits = answer.hits().iter().map(|hit| &hit.url);
+        hits.filter(move |url| site.as_ref() == Some(&url.origin()))
+    });
+    own.collect()
 }
 
 /// All sources at once, so that a slow one holds up nobody else.
@@ -149,6 +171,7 @@ fn merge(lists: &[Vec<Hit>], leads: &[RankedLead]) -> Vec<Candidate> {
                     canonical: key,
                     hit: None,
                     seed: false,
+                    origin: Origin::Stranger,
                 };
                 (0.0, candidate)
             });

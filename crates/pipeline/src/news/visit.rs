@@ -14,7 +14,7 @@ use super::limits::ARTICLE_TIMEOUT;
 use super::robots::{Access, Robots};
 use super::search::Candidate;
 use crate::digest::sha256_hex;
-use crate::net::{Fetch, FetchError, Page, Want};
+use crate::net::{Fetch, FetchError, Origin, Page, Request, Want};
 use crate::script::types::{Article, Source, Verdict};
 
 /// What a visit needs of the world.
@@ -73,7 +73,7 @@ impl Visitor<'_> {
         let page = self.page(candidate).await?;
         // A redirect may have led to a site with rules of its own.
         if page.url.host() != candidate.url.host() {
-            self.access(&page.url).await?;
+            self.access(&page.url, Origin::Stranger).await?;
         }
         match page.status {
             200..300 => {}
@@ -97,8 +97,9 @@ impl Visitor<'_> {
     }
 
     /// The seconds that a site wants between requests, where it may be read.
-    async fn access(&self, url: &Url) -> Result<Option<Duration>, Unread> {
-        let Access { closed, delay } = self.robots.access(self.fetch, self.hosts, url).await?;
+    async fn access(&self, url: &Url, origin: Origin) -> Result<Option<Duration>, Unread> {
+        let asked = self.robots.access(self.fetch, self.hosts, url, origin);
+        let Access { closed, delay } = asked.await?;
         match closed {
             Some(why) => Err(Unread::Robots(why)),
             None => Ok(delay),
@@ -106,7 +107,7 @@ impl Visitor<'_> {
     }
 
     async fn page(&self, candidate: &Candidate) -> Result<Page, Unread> {
-        let delay = self.access(&candidate.url).await?;
+        let delay = self.access(&candidate.url, candidate.origin).await?;
         let (page, begin) = self.ask(candidate, delay).await?;
         if !may_pass(&page) {
             return Ok(page?);
@@ -126,7 +127,11 @@ impl Visitor<'_> {
     ) -> Result<(Result<Page, FetchError>, Instant), Off> {
         let _turn = self.hosts.turn(&candidate.url, delay).await?;
         let begin = Instant::now();
-        let page = self.fetch.get(&candidate.url, Want::Html).await;
+        let request = Request {
+            origin: candidate.origin,
+            ..Request::get(candidate.url.clone(), Want::Html)
+        };
+        let page = self.fetch.send(&request).await;
         if let Ok(page) = &page
             && matches!(page.status, 403 | 429 | 503)
         {

@@ -1,7 +1,7 @@
 //! What strangers name on a host that the operator trusts: nothing is fetched
-//! there but the operator's own addresses.
+//! there but the operator's own addresses, and what a feed of theirs has on its own site.
 
-use std::sync::Arc;
+use std::sync::{Arc, LazyLock};
 use std::time::Duration;
 
 use lovage_pipeline::image::{self, Unfit};
@@ -26,22 +26,30 @@ async fn run(
     seed_urls: &[Url],
 ) -> Dossier {
     let pages = door(&[services]);
-    let inquiry = Inquiry {
+    let research = Research::live(sources(&pages), pages).with_host_gap(Duration::ZERO);
+    research.run(&inquiry(&queries(), seed_urls), &()).await
+}
+
+fn queries() -> [PlannedQuery; 1] {
+    [PlannedQuery {
+        q: TOPIC.to_owned(),
+        lang: "en".to_owned(),
+        why: String::new(),
+    }]
+}
+
+fn inquiry<'a>(queries: &'a [PlannedQuery], seed_urls: &'a [Url]) -> Inquiry<'a> {
+    static EVERYWHERE: LazyLock<Domains> = LazyLock::new(Domains::default);
+    Inquiry {
         topic: TOPIC,
-        queries: &[PlannedQuery {
-            q: TOPIC.to_owned(),
-            lang: "en".to_owned(),
-            why: String::new(),
-        }],
+        queries,
         seed_urls,
         max_sources: 5,
         since: Since::default(),
-        domains: &Domains::default(),
+        domains: &EVERYWHERE,
         now: now(),
         deadline: None,
-    };
-    let research = Research::live(sources(&pages), pages).with_host_gap(Duration::ZERO);
-    research.run(&inquiry, &()).await
+    }
 }
 
 /// That the stand-in has been asked for no page, nor whether it may be read.
@@ -54,10 +62,9 @@ fn assert_unread(services: &Services, who: &str) {
 
 #[tokio::test]
 async fn what_a_stranger_links_to_is_not_read_there() {
-    for who in ["feed", "searxng", "wikipedia", "a request"] {
+    for who in ["searxng", "wikipedia", "a request"] {
         let services = Services::start(now()).await;
-        let of = |pages: &Arc<dyn Fetch>| match who {
-            "feed" => feeds(vec![url(&services.address("feed"))], pages),
+        let of = |_: &Arc<dyn Fetch>| match who {
             "a request" => Vec::new(),
             service => vec![source(&services, service)],
         };
@@ -75,6 +82,33 @@ async fn what_a_stranger_links_to_is_not_read_there() {
         }
         assert_unread(&services, who);
     }
+}
+
+#[tokio::test]
+async fn a_feed_of_the_house_has_its_own_pages_read() {
+    let services = Services::start(now()).await;
+    let feed = url(&services.address("feed"));
+    let dossier = run(&services, |pages| feeds(vec![feed], pages), &[]).await;
+    assert!(!dossier.articles.is_empty());
+    assert!(!services.received("page").is_empty());
+}
+
+#[tokio::test]
+async fn a_feed_leads_to_no_other_host_of_the_house() {
+    let (feeding, other) = (Services::start(now()).await, Services::start(now()).await);
+    let page = other.shared_page();
+    let feed = format!(
+        "<rss version=\"2.0\"><channel><title>t</title><item><title>{TOPIC}</title><link>{page}</link></item></channel></rss>"
+    );
+    feeding.answer("feed", Canned::of(200, "application/rss+xml", feed));
+    let pages = door(&[&feeding, &other]);
+    let sources = feeds(vec![url(&feeding.address("feed"))], &pages);
+    let dossier = Research::live(sources, pages)
+        .with_host_gap(Duration::ZERO)
+        .run(&inquiry(&queries(), &[]), &())
+        .await;
+    assert_eq!(dossier.articles[0].source.verdict, Verdict::Robots);
+    assert_unread(&other, "another host's feed");
 }
 
 #[tokio::test]

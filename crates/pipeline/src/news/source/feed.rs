@@ -49,7 +49,8 @@ struct Version {
 
 impl FeedSource {
     /// A source over the feed at `url`, which the operator has set, named by
-    /// its host and path. What its entries link to, strangers have written.
+    /// its host and path. What its entries link to on other sites,
+    /// strangers have named.
     pub fn new(url: Url, fetch: Arc<dyn Fetch>) -> Self {
         let name = format!("{}{}", url.host_str().unwrap_or_default(), url.path());
         Self {
@@ -127,6 +128,10 @@ impl FeedSource {
 
 #[async_trait]
 impl NewsSource for FeedSource {
+    fn site(&self) -> Option<url::Origin> {
+        Some(self.url.origin())
+    }
+
     fn name(&self) -> &str {
         &self.name
     }

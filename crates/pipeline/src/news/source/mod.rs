@@ -236,6 +236,12 @@ pub trait NewsSource: Send + Sync {
         true
     }
 
+    /// The site that it is a part of, where the operator named it: pages of that
+    /// site that it gives are taken to be the operator's word.
+    fn site(&self) -> Option<url::Origin> {
+        None
+    }
+
     /// How many queries of one job it takes.
     fn queries_max(&self) -> usize {
         usize::MAX
