@@ -19,6 +19,8 @@ use crate::model::ModelBroker;
 
 /// Jobs on one page of a listing.
 const LISTED_MAX: usize = 200;
+/// Stands for any worker.
+const NOBODY: &str = "00000000-0000-0000-0000-000000000000";
 /// About how many jobs are looked at at the end though nothing was heard of them.
 const LOOKED_AT_LAST: usize = 100;
 
@@ -133,13 +135,20 @@ pub async fn look_at_stats(store: &dyn Broker, model: &ModelBroker) {
 }
 
 /// A job without what a store is free in: progress that this attempt did not
-/// report, and whether a job that is over had been asked to stop.
+/// report, whether a job that is over had been asked to stop, and whose claim
+/// came upon one that had expired.
 fn comparable(job: Job, model: Option<&Job>) -> Job {
     let running = job.status == Status::Running;
     let reported = model.is_some_and(|model| model.progress.is_some());
+    let mut history = job.history;
+    // A claim that is sent again comes upon more of them than the model's did.
+    for expired in history.iter_mut().filter(|one| one.error.code == "expired") {
+        expired.worker = NOBODY.parse().expect("a UUID is a worker id");
+    }
     Job {
         cancel_requested: running && job.cancel_requested,
         progress: job.progress.filter(|_| running && reported),
+        history,
         ..job
     }
 }
