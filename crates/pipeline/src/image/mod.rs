@@ -79,10 +79,7 @@ pub enum Unfit {
 /// # Errors
 /// Why it is not used. Trying again helps with a [`FetchError`] at most.
 pub async fn fetch(door: &dyn Fetch, url: &Url, origin: Origin) -> Result<Kept, Unfit> {
-    let request = Request {
-        origin,
-        ..Request::get(url.clone(), Want::Image)
-    };
+    let request = Request::named_by(origin, url.clone(), Want::Image);
     let page = door.send(&request).await?;
     if !(200..300).contains(&page.status) {
         return Err(Unfit::Status(page.status));

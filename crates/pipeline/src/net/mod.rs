@@ -67,21 +67,23 @@ pub struct Request {
 impl Request {
     /// A plain GET of an address that anybody may have named.
     pub fn get(url: Url, want: Want) -> Self {
-        Self {
-            url,
-            origin: Origin::Stranger,
-            want,
-            known: Validators::default(),
-            secrets: Vec::new(),
-            json: None,
-        }
+        Self::named_by(Origin::Stranger, url, want)
     }
 
     /// A plain GET of an address that stands in the operator's settings.
     pub fn of_operator(url: Url, want: Want) -> Self {
+        Self::named_by(Origin::Operator, url, want)
+    }
+
+    /// A plain GET of an address that `origin` has named.
+    pub(crate) fn named_by(origin: Origin, url: Url, want: Want) -> Self {
         Self {
-            origin: Origin::Operator,
-            ..Self::get(url, want)
+            url,
+            origin,
+            want,
+            known: Validators::default(),
+            secrets: Vec::new(),
+            json: None,
         }
     }
 

@@ -100,10 +100,7 @@ async fn ask(fetch: &dyn Fetch, hosts: &Hosts, url: &Url, origin: Origin) -> Res
     let rules = match url.join("/robots.txt") {
         Ok(address) => {
             let _turn = hosts.turn(&address, None).await?;
-            let request = Request {
-                origin,
-                ..Request::get(address, Want::Robots)
-            };
+            let request = Request::named_by(origin, address, Want::Robots);
             rules(fetch, &request).await
         }
         Err(error) => Rules::Unknown(error.to_string()),

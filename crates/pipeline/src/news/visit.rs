@@ -127,10 +127,7 @@ impl Visitor<'_> {
     ) -> Result<(Result<Page, FetchError>, Instant), Off> {
         let _turn = self.hosts.turn(&candidate.url, delay).await?;
         let begin = Instant::now();
-        let request = Request {
-            origin: candidate.origin,
-            ..Request::get(candidate.url.clone(), Want::Html)
-        };
+        let request = Request::named_by(candidate.origin, candidate.url.clone(), Want::Html);
         let page = self.fetch.send(&request).await;
         if let Ok(page) = &page
             && matches!(page.status, 403 | 429 | 503)
