@@ -162,12 +162,15 @@ pub(crate) fn violation(pointer: &str, expected: &str, came: Option<&Value>) -> 
 
 /// A value as a refusal shows it.
 pub(crate) fn quoted(value: &Value) -> String {
-    let text = value.to_string();
-    if text.chars().count() <= QUOTED_CHARS_MAX {
-        return text;
+    clipped(value.to_string(), QUOTED_CHARS_MAX)
+}
+
+/// A text, cut where it is longer.
+pub(crate) fn clipped(text: String, chars_max: usize) -> String {
+    match text.char_indices().nth(chars_max) {
+        Some((end, _)) => format!("{}…", &text[..end]),
+        None => text,
     }
-    let cut: String = text.chars().take(QUOTED_CHARS_MAX).collect();
-    format!("{cut}…")
 }
 
 #[cfg(test)]

@@ -8,7 +8,7 @@ use lovage_workflow::{
 use serde::Deserialize;
 use serde_json::Value;
 
-use crate::input;
+use crate::input::{self, clipped};
 
 use super::request;
 use super::types::{BatchItem, BatchResult, Counts, ItemError, ItemState};
@@ -87,14 +87,6 @@ fn refusal(message: String) -> ItemError {
     let code = "input".to_owned();
     let message = clipped(message, ERROR_CHARS_MAX);
     ItemError { code, message }
-}
-
-/// A text, cut where it is longer.
-fn clipped(text: String, chars_max: usize) -> String {
-    match text.char_indices().nth(chars_max) {
-        Some((end, _)) => format!("{}…", &text[..end]),
-        None => text,
-    }
 }
 
 fn item(index: usize, input: &Value, state: ItemState) -> BatchItem {
